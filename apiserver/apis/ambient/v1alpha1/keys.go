@@ -1,0 +1,39 @@
+package v1alpha1
+
+// Labels and annotations of the group.
+const (
+	// SessionIDLabel holds a Session's exact upstream id.
+	SessionIDLabel = "ambient.io/session-id"
+	// ProjectIDLabel holds an upstream project id on projected objects.
+	ProjectIDLabel = "ambient-code.io/project-id"
+	// AllowCascadeAnnotation, "true" on a Namespace or a Project, lets the
+	// deletion of that object delete the objects in it upstream, too.
+	AllowCascadeAnnotation = "ambient.io/allow-cascade"
+	// AllowBurnAnnotation, "true" on ProjectSettings, lets a deletion delete
+	// the upstream row, which can never be made again.
+	AllowBurnAnnotation = "ambient.io/allow-burn"
+	// AdoptAnnotation, "true" on a Namespace, lets a Project of that name use it.
+	AdoptAnnotation = "ambient.io/adopt"
+)
+
+// Condition types of the group's kinds.
+const (
+	// ConditionReady says whether the object is in the state that was asked for.
+	ConditionReady = "Ready"
+	// ConditionTranslated is False while upstream data cannot be shown as it is.
+	ConditionTranslated = "Translated"
+	// ConditionProjected says whether the object is projected into the cluster.
+	ConditionProjected = "Projected"
+	// ConditionNameConflict is True while another object holds the chosen name.
+	ConditionNameConflict = "NameConflict"
+)
+
+// IsTerminal tells whether a session in the phase has ended.
+func (p SessionPhase) IsTerminal() bool {
+	switch p {
+	case SessionStopped, SessionCompleted, SessionFailed:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,2 @@
+// Package openapi holds the generated OpenAPI definitions of the API types.
+package openapi
