@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 module=github.com/ambient-code/ambient-kube
 types=$module/apiserver/apis/ambient/v1alpha1
 header=hack/boilerplate.go.txt
+plurals=ProjectSettings:ProjectSettings
 
 go tool deepcopy-gen --go-header-file "$header" --output-file zz_generated.deepcopy.go "$types"
 
@@ -34,11 +35,11 @@ rm -rf $client/applyconfiguration $client/versioned $client/listers $client/info
 go tool applyconfiguration-gen --go-header-file "$header" \
 	--openapi-schema "$schema" \
 	--output-dir $client/applyconfiguration --output-pkg $module/$client/applyconfiguration "$types"
-go tool client-gen --go-header-file "$header" --clientset-name versioned \
+go tool client-gen --go-header-file "$header" --plural-exceptions "$plurals" --clientset-name versioned \
 	--input-base $module/apiserver/apis --input ambient/v1alpha1 \
 	--apply-configuration-package $module/$client/applyconfiguration \
 	--output-dir $client --output-pkg $module/$client
-go tool lister-gen --go-header-file "$header" --output-dir $client/listers --output-pkg $module/$client/listers "$types"
-go tool informer-gen --go-header-file "$header" \
+go tool lister-gen --go-header-file "$header" --plural-exceptions "$plurals" --output-dir $client/listers --output-pkg $module/$client/listers "$types"
+go tool informer-gen --go-header-file "$header" --plural-exceptions "$plurals" \
 	--versioned-clientset-package $module/$client/versioned --listers-package $module/$client/listers \
 	--output-dir $client/informers --output-pkg $module/$client/informers "$types"

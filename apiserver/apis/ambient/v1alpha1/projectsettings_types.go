@@ -9,6 +9,7 @@ import (
 const ProjectSettingsName = "settings"
 
 // +genclient
+// +resourceName=projectsettings
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // ProjectSettings says who may use a project and which repositories belong to

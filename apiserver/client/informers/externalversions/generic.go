@@ -39,8 +39,8 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 	// Group=ambient.io, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithResource("projects"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Ambient().V1alpha1().Projects().Informer()}, nil
-	case v1alpha1.SchemeGroupVersion.WithResource("projectsettingses"):
-		return &genericInformer{resource: resource.GroupResource(), informer: f.Ambient().V1alpha1().ProjectSettingses().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("projectsettings"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Ambient().V1alpha1().ProjectSettings().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("sessions"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Ambient().V1alpha1().Sessions().Informer()}, nil
 

@@ -9,14 +9,14 @@ import (
 	cache "k8s.io/client-go/tools/cache"
 )
 
-// ProjectSettingsLister helps list ProjectSettingses.
+// ProjectSettingsLister helps list ProjectSettings.
 // All objects returned here must be treated as read-only.
 type ProjectSettingsLister interface {
-	// List lists all ProjectSettingses in the indexer.
+	// List lists all ProjectSettings in the indexer.
 	// Objects returned here must be treated as read-only.
 	List(selector labels.Selector) (ret []*ambientv1alpha1.ProjectSettings, err error)
-	// ProjectSettingses returns an object that can list and get ProjectSettingses.
-	ProjectSettingses(namespace string) ProjectSettingsNamespaceLister
+	// ProjectSettings returns an object that can list and get ProjectSettings.
+	ProjectSettings(namespace string) ProjectSettingsNamespaceLister
 	ProjectSettingsListerExpansion
 }
 
@@ -30,15 +30,15 @@ func NewProjectSettingsLister(indexer cache.Indexer) ProjectSettingsLister {
 	return &projectSettingsLister{listers.New[*ambientv1alpha1.ProjectSettings](indexer, ambientv1alpha1.Resource("projectsettings"))}
 }
 
-// ProjectSettingses returns an object that can list and get ProjectSettingses.
-func (s *projectSettingsLister) ProjectSettingses(namespace string) ProjectSettingsNamespaceLister {
+// ProjectSettings returns an object that can list and get ProjectSettings.
+func (s *projectSettingsLister) ProjectSettings(namespace string) ProjectSettingsNamespaceLister {
 	return projectSettingsNamespaceLister{listers.NewNamespaced[*ambientv1alpha1.ProjectSettings](s.ResourceIndexer, namespace)}
 }
 
-// ProjectSettingsNamespaceLister helps list and get ProjectSettingses.
+// ProjectSettingsNamespaceLister helps list and get ProjectSettings.
 // All objects returned here must be treated as read-only.
 type ProjectSettingsNamespaceLister interface {
-	// List lists all ProjectSettingses in the indexer for a given namespace.
+	// List lists all ProjectSettings in the indexer for a given namespace.
 	// Objects returned here must be treated as read-only.
 	List(selector labels.Selector) (ret []*ambientv1alpha1.ProjectSettings, err error)
 	// Get retrieves the ProjectSettings from the indexer for a given namespace and name.

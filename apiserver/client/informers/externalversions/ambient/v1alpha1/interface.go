@@ -10,8 +10,8 @@ import (
 type Interface interface {
 	// Projects returns a ProjectInformer.
 	Projects() TypedProjectInformer
-	// ProjectSettingses returns a ProjectSettingsInformer.
-	ProjectSettingses() TypedProjectSettingsInformer
+	// ProjectSettings returns a ProjectSettingsInformer.
+	ProjectSettings() TypedProjectSettingsInformer
 	// Sessions returns a SessionInformer.
 	Sessions() TypedSessionInformer
 }
@@ -32,8 +32,8 @@ func (v *version) Projects() TypedProjectInformer {
 	return &projectInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
 }
 
-// ProjectSettingses returns a TypedProjectSettingsInformer.
-func (v *version) ProjectSettingses() TypedProjectSettingsInformer {
+// ProjectSettings returns a TypedProjectSettingsInformer.
+func (v *version) ProjectSettings() TypedProjectSettingsInformer {
 	return &projectSettingsInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 

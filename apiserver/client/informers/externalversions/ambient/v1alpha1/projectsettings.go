@@ -18,14 +18,14 @@ import (
 )
 
 // ProjectSettingsInformer provides access to a shared informer and lister for
-// ProjectSettingses. Prefer using the type-safe variant (see [TypedProjectSettingsInformer]).
+// ProjectSettings. Prefer using the type-safe variant (see [TypedProjectSettingsInformer]).
 type ProjectSettingsInformer interface {
 	Informer() cache.SharedIndexInformer
 	Lister() ambientv1alpha1.ProjectSettingsLister
 }
 
 // TypedProjectSettingsInformer provides access to a shared informer and lister for
-// ProjectSettingses, including the type-safe TypedInformer variant.
+// ProjectSettings, including the type-safe TypedInformer variant.
 // It is a superset of ProjectSettingsInformer.
 type TypedProjectSettingsInformer interface {
 	Informer() cache.SharedIndexInformer
@@ -109,25 +109,25 @@ func NewTypedProjectSettingsInformerWithOptions(client versioned.Interface, name
 				if tweakListOptions != nil {
 					tweakListOptions(&opts)
 				}
-				return client.AmbientV1alpha1().ProjectSettingses(namespace).List(context.Background(), opts)
+				return client.AmbientV1alpha1().ProjectSettings(namespace).List(context.Background(), opts)
 			},
 			WatchFunc: func(opts v1.ListOptions) (watch.Interface, error) {
 				if tweakListOptions != nil {
 					tweakListOptions(&opts)
 				}
-				return client.AmbientV1alpha1().ProjectSettingses(namespace).Watch(context.Background(), opts)
+				return client.AmbientV1alpha1().ProjectSettings(namespace).Watch(context.Background(), opts)
 			},
 			ListWithContextFunc: func(ctx context.Context, opts v1.ListOptions) (runtime.Object, error) {
 				if tweakListOptions != nil {
 					tweakListOptions(&opts)
 				}
-				return client.AmbientV1alpha1().ProjectSettingses(namespace).List(ctx, opts)
+				return client.AmbientV1alpha1().ProjectSettings(namespace).List(ctx, opts)
 			},
 			WatchFuncWithContext: func(ctx context.Context, opts v1.ListOptions) (watch.Interface, error) {
 				if tweakListOptions != nil {
 					tweakListOptions(&opts)
 				}
-				return client.AmbientV1alpha1().ProjectSettingses(namespace).Watch(ctx, opts)
+				return client.AmbientV1alpha1().ProjectSettings(namespace).Watch(ctx, opts)
 			},
 		}, client),
 		&apisambientv1alpha1.ProjectSettings{},

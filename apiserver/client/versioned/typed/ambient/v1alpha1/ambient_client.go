@@ -13,7 +13,7 @@ import (
 type AmbientV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	ProjectsGetter
-	ProjectSettingsesGetter
+	ProjectSettingsGetter
 	SessionsGetter
 }
 
@@ -26,8 +26,8 @@ func (c *AmbientV1alpha1Client) Projects() ProjectInterface {
 	return newProjects(c)
 }
 
-func (c *AmbientV1alpha1Client) ProjectSettingses(namespace string) ProjectSettingsInterface {
-	return newProjectSettingses(c, namespace)
+func (c *AmbientV1alpha1Client) ProjectSettings(namespace string) ProjectSettingsInterface {
+	return newProjectSettings(c, namespace)
 }
 
 func (c *AmbientV1alpha1Client) Sessions(namespace string) SessionInterface {

@@ -14,10 +14,10 @@ import (
 	gentype "k8s.io/client-go/gentype"
 )
 
-// ProjectSettingsesGetter has a method to return a ProjectSettingsInterface.
+// ProjectSettingsGetter has a method to return a ProjectSettingsInterface.
 // A group's client should implement this interface.
-type ProjectSettingsesGetter interface {
-	ProjectSettingses(namespace string) ProjectSettingsInterface
+type ProjectSettingsGetter interface {
+	ProjectSettings(namespace string) ProjectSettingsInterface
 }
 
 // ProjectSettingsInterface has methods to work with ProjectSettings resources.
@@ -38,16 +38,16 @@ type ProjectSettingsInterface interface {
 	ProjectSettingsExpansion
 }
 
-// projectSettingses implements ProjectSettingsInterface
-type projectSettingses struct {
+// projectSettings implements ProjectSettingsInterface
+type projectSettings struct {
 	*gentype.ClientWithListAndApply[*ambientv1alpha1.ProjectSettings, *ambientv1alpha1.ProjectSettingsList, *applyconfigurationambientv1alpha1.ProjectSettingsApplyConfiguration]
 }
 
-// newProjectSettingses returns a ProjectSettingses
-func newProjectSettingses(c *AmbientV1alpha1Client, namespace string) *projectSettingses {
-	return &projectSettingses{
+// newProjectSettings returns a ProjectSettings
+func newProjectSettings(c *AmbientV1alpha1Client, namespace string) *projectSettings {
+	return &projectSettings{
 		gentype.NewClientWithListAndApply[*ambientv1alpha1.ProjectSettings, *ambientv1alpha1.ProjectSettingsList, *applyconfigurationambientv1alpha1.ProjectSettingsApplyConfiguration](
-			"projectsettingses",
+			"projectsettings",
 			c.RESTClient(),
 			scheme.ParameterCodec,
 			namespace,

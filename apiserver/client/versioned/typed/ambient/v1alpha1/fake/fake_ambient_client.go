@@ -16,8 +16,8 @@ func (c *FakeAmbientV1alpha1) Projects() v1alpha1.ProjectInterface {
 	return newFakeProjects(c)
 }
 
-func (c *FakeAmbientV1alpha1) ProjectSettingses(namespace string) v1alpha1.ProjectSettingsInterface {
-	return newFakeProjectSettingses(c, namespace)
+func (c *FakeAmbientV1alpha1) ProjectSettings(namespace string) v1alpha1.ProjectSettingsInterface {
+	return newFakeProjectSettings(c, namespace)
 }
 
 func (c *FakeAmbientV1alpha1) Sessions(namespace string) v1alpha1.SessionInterface {

@@ -9,18 +9,18 @@ import (
 	gentype "k8s.io/client-go/gentype"
 )
 
-// fakeProjectSettingses implements ProjectSettingsInterface
-type fakeProjectSettingses struct {
+// fakeProjectSettings implements ProjectSettingsInterface
+type fakeProjectSettings struct {
 	*gentype.FakeClientWithListAndApply[*v1alpha1.ProjectSettings, *v1alpha1.ProjectSettingsList, *ambientv1alpha1.ProjectSettingsApplyConfiguration]
 	Fake *FakeAmbientV1alpha1
 }
 
-func newFakeProjectSettingses(fake *FakeAmbientV1alpha1, namespace string) typedambientv1alpha1.ProjectSettingsInterface {
-	return &fakeProjectSettingses{
+func newFakeProjectSettings(fake *FakeAmbientV1alpha1, namespace string) typedambientv1alpha1.ProjectSettingsInterface {
+	return &fakeProjectSettings{
 		gentype.NewFakeClientWithListAndApply[*v1alpha1.ProjectSettings, *v1alpha1.ProjectSettingsList, *ambientv1alpha1.ProjectSettingsApplyConfiguration](
 			fake.Fake,
 			namespace,
-			v1alpha1.SchemeGroupVersion.WithResource("projectsettingses"),
+			v1alpha1.SchemeGroupVersion.WithResource("projectsettings"),
 			v1alpha1.SchemeGroupVersion.WithKind("ProjectSettings"),
 			func() *v1alpha1.ProjectSettings { return &v1alpha1.ProjectSettings{} },
 			func() *v1alpha1.ProjectSettingsList { return &v1alpha1.ProjectSettingsList{} },
