@@ -32,7 +32,7 @@ func (o *operator) handle(ctx context.Context, sessions, scripts, managed cache.
 
 	enqueueNamespace := func(event any) {
 		script, ok := objectOf(event)
-		if !ok {
+		if !ok || script.GetName() != ScriptName {
 			return
 		}
 		concerned, err := sessions.GetIndexer().ByIndex(cache.NamespaceIndex, script.GetNamespace())
