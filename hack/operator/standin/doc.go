@@ -15,6 +15,13 @@
 //   - a desired phase of Running on a session that already runs stays where it
 //     is, and starts the session again once it ends.
 //
+// It falls short of the operator in this: no objects but ProjectSettings and its
+// own ConfigMaps are made (no pods, role bindings, tokens), no runner is asked,
+// so that repositories and workflow are reconciled at once when the runner
+// starts, nothing stops for inactivity by itself, and Vertex can't be on. It
+// spares a request that came while it finished the one before, unless
+// Options.ClearBlindly is set.
+//
 // Next, a pure function, holds all transitions; the rest of the package reads
 // what Next needs and writes what it decides. What the platform would leave in
 // pods is kept where a test can see it: see Launches. What a runner does in its
