@@ -1,0 +1,215 @@
+package status
+
+import (
+	"regexp"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
+)
+
+// ActivityInterval is how often a change of nothing but the time of the last
+// activity is written.
+const ActivityInterval = time.Minute
+
+// computed are the condition types that the API server computes itself.
+var computed = []string{v1alpha1.ConditionReady, "Stalled", v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict}
+
+// Projection is what condition Projected is to say.
+type Projection struct {
+	Status          metav1.ConditionStatus
+	Reason, Message string
+}
+
+// Change is what is to become of a Session's status.
+type Change struct {
+	// Report carries the operator's phase, with its times and reason, up.
+	Report bool
+	// End, if not empty, ends the session in that phase, now.
+	End v1alpha1.SessionPhase
+	// Projection is nil if condition Projected stays as it is.
+	Projection *Projection
+	// InStep is true if the AgenticSession says what the Session says, so that
+	// the operator's observed generation speaks of the Session's present one.
+	InStep bool
+	// Now is the present time.
+	Now time.Time
+}
+
+// Desired returns the status that the session should have. The resource is its
+// AgenticSession, with the status read from it, or nil.
+func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, from agenticsession.Status, change Change) v1alpha1.SessionStatus {
+	to := *session.Status.DeepCopy()
+	now := metav1.NewTime(change.Now.UTC().Truncate(time.Second))
+	projected := keptProjection(session.Status.Conditions)
+	if resource != nil {
+		to.AgenticSession = reference(session, resource)
+		if from.Phase != "" {
+			observe(&to, session, resource, from, change)
+		}
+	}
+	if change.Report && from.Phase != "" {
+		reportPhase(&to, from)
+	}
+	if change.End != "" {
+		to.Phase = change.End
+		to.CompletionTime = &now
+	}
+	to.Conditions = slices.DeleteFunc(to.Conditions, func(condition metav1.Condition) bool {
+		return isComputed(condition.Type) || condition.Type == v1alpha1.ConditionProjected
+	})
+	if change.Projection != nil {
+		projected = newProjection(projected, *change.Projection, now)
+	}
+	if projected != nil {
+		to.Conditions = append(to.Conditions, *projected)
+	}
+	return to
+}
+
+// reference names the AgenticSession. The upstream fixes the name when the
+// session is created and offers no way to change it.
+func reference(session *v1alpha1.Session, resource *unstructured.Unstructured) *v1alpha1.AgenticSessionReference {
+	to := &v1alpha1.AgenticSessionReference{Namespace: resource.GetNamespace(), Name: resource.GetName(), UID: resource.GetUID()}
+	if known := session.Status.AgenticSession; known != nil && known.Name != "" {
+		to.Name = known.Name
+	}
+	return to
+}
+
+// reportPhase carries up what belongs to the phase. The upstream can't forget a
+// time; the times of the last run stay until the next run sets them.
+func reportPhase(to *v1alpha1.SessionStatus, from agenticsession.Status) {
+	to.Phase = from.Phase
+	to.StoppedReason = from.StoppedReason
+	if from.StartTime != nil {
+		to.StartTime = from.StartTime.DeepCopy()
+	}
+	if from.CompletionTime != nil {
+		to.CompletionTime = from.CompletionTime.DeepCopy()
+	}
+}
+
+// observe carries up what the operator says besides the phase.
+func observe(to *v1alpha1.SessionStatus, session *v1alpha1.Session, resource *unstructured.Unstructured, from agenticsession.Status, change Change) {
+	if change.InStep && from.ObservedGeneration != 0 && from.ObservedGeneration >= resource.GetGeneration() {
+		to.ObservedGeneration = session.Generation
+	}
+	if from.LastActivityTime == nil || to.LastActivityTime == nil ||
+		from.LastActivityTime.Sub(to.LastActivityTime.Time).Abs() >= ActivityInterval {
+		to.LastActivityTime = from.LastActivityTime.DeepCopy()
+	}
+	// Today's operator leaves both to the runner, which may write them upstream.
+	if from.SDKSessionID != "" {
+		to.SDKSessionID = from.SDKSessionID
+	}
+	if from.SDKRestartCount != nil {
+		to.SDKRestartCount = from.SDKRestartCount
+	}
+	to.Repositories = repositories(from.ReconciledRepos)
+	to.Workflow = workflow(from.ReconciledWorkflow)
+	to.Conditions = conditions(from.Conditions, session.Status.Conditions, resource.GetCreationTimestamp())
+}
+
+func repositories(from []agenticsession.ReconciledRepo) []v1alpha1.ReconciledRepository {
+	var to []v1alpha1.ReconciledRepository
+	for _, repository := range from {
+		to = append(to, v1alpha1.ReconciledRepository{
+			URL:                 repository.URL,
+			Name:                repository.Name,
+			Branch:              repository.Branch,
+			Branches:            repository.Branches,
+			CurrentActiveBranch: repository.CurrentActiveBranch,
+			DefaultBranch:       repository.DefaultBranch,
+			Status:              repository.Status,
+			ClonedAt:            repository.ClonedAt.DeepCopy(),
+		})
+	}
+	return to
+}
+
+func workflow(from *agenticsession.ReconciledWorkflow) *v1alpha1.ReconciledWorkflow {
+	if from == nil {
+		return nil
+	}
+	return &v1alpha1.ReconciledWorkflow{
+		GitURL:    from.GitURL,
+		Branch:    from.Branch,
+		Path:      from.Path,
+		Status:    from.Status,
+		AppliedAt: from.AppliedAt.DeepCopy(),
+	}
+}
+
+var validReason = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
+
+// reasonUnspecified stands where the operator gives no reason, or one that a
+// Kubernetes condition may not have.
+const reasonUnspecified = "Unspecified"
+
+// conditions maps the operator's conditions, of which only type and status are
+// sure to be there, to complete ones.
+func conditions(from []agenticsession.Condition, known []metav1.Condition, created metav1.Time) []metav1.Condition {
+	var to []metav1.Condition
+	for _, condition := range from {
+		if condition.Type == "" || isComputed(condition.Type) || condition.Type == v1alpha1.ConditionProjected {
+			continue
+		}
+		mapped := metav1.Condition{
+			Type:               condition.Type,
+			Status:             condition.Status,
+			Reason:             condition.Reason,
+			Message:            condition.Message,
+			ObservedGeneration: condition.ObservedGeneration,
+			LastTransitionTime: created,
+		}
+		if !validReason.MatchString(mapped.Reason) {
+			mapped.Reason = reasonUnspecified
+		}
+		if condition.LastTransitionTime != nil {
+			mapped.LastTransitionTime = *condition.LastTransitionTime
+		} else if before := find(known, condition.Type); before != nil && before.Status == condition.Status {
+			mapped.LastTransitionTime = before.LastTransitionTime
+		}
+		// The type is the key of the list: of two entries the last one stands.
+		to = slices.DeleteFunc(to, func(other metav1.Condition) bool { return other.Type == mapped.Type })
+		to = append(to, mapped)
+	}
+	return to
+}
+
+func keptProjection(known []metav1.Condition) *metav1.Condition {
+	if found := find(known, v1alpha1.ConditionProjected); found != nil {
+		return found.DeepCopy()
+	}
+	return nil
+}
+
+func newProjection(before *metav1.Condition, projection Projection, now metav1.Time) *metav1.Condition {
+	after := &metav1.Condition{
+		Type:               v1alpha1.ConditionProjected,
+		Status:             projection.Status,
+		Reason:             projection.Reason,
+		Message:            projection.Message,
+		LastTransitionTime: now,
+	}
+	if before != nil && before.Status == after.Status {
+		after.LastTransitionTime = before.LastTransitionTime
+	}
+	return after
+}
+
+func find(conditions []metav1.Condition, kind string) *metav1.Condition {
+	for i := range conditions {
+		if conditions[i].Type == kind {
+			return &conditions[i]
+		}
+	}
+	return nil
+}
+
+func isComputed(kind string) bool { return slices.Contains(computed, kind) }
