@@ -269,6 +269,17 @@ func (j *Journal[T]) CompactRevision() uint64 {
 	return j.log.compacted
 }
 
+// Compact forgets the history up to a revision, beyond what the bounds demand; the
+// present state stays. A revision that is forgotten already, or has not been given
+// out yet, changes nothing.
+func (j *Journal[T]) Compact(revision uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if revision > j.log.compacted && revision <= j.log.revision() {
+		j.log.drop(int(revision - j.log.compacted))
+	}
+}
+
 // Len returns the number of keys.
 func (j *Journal[T]) Len() int {
 	j.mu.RLock()

@@ -228,6 +228,31 @@ func TestTheLogKeepsYoungEventsAndManyEventsButNeverTooMany(t *testing.T) {
 	}
 }
 
+func TestCompactForgetsHistoryAndKeepsTheState(t *testing.T) {
+	j := New[object](Options{})
+	start := j.Revision()
+	put(j, "a", "1")
+	put(j, "b", "1")
+	put(j, "a", "2")
+
+	j.Compact(start + 2)
+	j.Compact(start + 1)
+	j.Compact(start + 4)
+	if got := j.CompactRevision(); got != start+2 {
+		t.Errorf("compacted at %d, want %d", got, start+2)
+	}
+	if _, err := j.ListAt("", start+1); !errors.Is(err, ErrCompacted) {
+		t.Errorf("listing before the compaction: %v", err)
+	}
+	entries, err := j.ListAt("", start+2)
+	if err != nil || len(entries) != 2 || entries[0].Value.text != "1" {
+		t.Errorf("listing at the compaction: %+v, %v", entries, err)
+	}
+	if j.Revision() != start+3 || j.Len() != 2 {
+		t.Errorf("at %d with %d keys", j.Revision(), j.Len())
+	}
+}
+
 func TestEventsHandedOutStayAsTheyAreWhileTheLogMovesOn(t *testing.T) {
 	j := New[object](Options{Capacity: 8, Maximum: 8})
 	start := j.Revision()

@@ -40,8 +40,13 @@ func (l *log[T]) trim(options Options) {
 	for dropped < surplus && l.facts[dropped].at.Before(horizon) {
 		dropped++
 	}
-	l.events, l.facts = l.events[dropped:], l.facts[dropped:]
-	l.compacted += uint64(dropped)
+	l.drop(dropped)
+}
+
+// drop forgets the oldest n events.
+func (l *log[T]) drop(n int) {
+	l.events, l.facts = l.events[n:], l.facts[n:]
+	l.compacted += uint64(n)
 }
 
 func (l *log[T]) revision() uint64 { return l.compacted + uint64(len(l.events)) }
