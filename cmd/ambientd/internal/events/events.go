@@ -19,6 +19,12 @@ import (
 // ones are dropped.
 const Capacity = 256
 
+// latency is the least time from a write to the delivery of its event. At the real
+// server an event goes through the database, which takes 6 ms as a rule; without
+// any delay, events would overtake the replies of the writes that caused them, and
+// streams that are just being opened.
+const latency = 3 * time.Millisecond
+
 // ErrClosed means that the broker was shut down.
 var ErrClosed = errors.New("the event broker is closed")
 
@@ -110,6 +116,7 @@ func (b *Broker) run(ctx context.Context) {
 		b.queue = nil
 		b.queueMutex.Unlock()
 		for _, event := range batch {
+			wait(ctx, time.Until(event.At.Add(latency)))
 			for _, passed := range b.filter.Pass(ctx, event) {
 				b.deliver(passed)
 			}
@@ -120,6 +127,18 @@ func (b *Broker) run(ctx context.Context) {
 		for _, kept := range b.filter.Flush() {
 			b.deliver(kept)
 		}
+	}
+}
+
+func wait(ctx context.Context, duration time.Duration) {
+	if duration <= 0 {
+		return
+	}
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
