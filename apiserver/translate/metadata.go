@@ -1,0 +1,189 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+)
+
+const (
+	labelsColumn      = "labels"
+	annotationsColumn = "annotations"
+
+	// statusManager is the field manager of the status that the reconciler
+	// writes. Its fields are derived from the status and never stored.
+	statusManager     = "ambient-kube-reconciler"
+	statusSubresource = "status"
+)
+
+// reservedKeys are the annotations that are never shown.
+var reservedKeys = []string{ReservedAnnotation, SettingsAnnotation}
+
+// timeOf is the time at the precision of the API; nil when absent or out of the
+// range of times.
+func timeOf(t *timestamppb.Timestamp) *metav1.Time {
+	if t == nil || !t.IsValid() {
+		return nil
+	}
+	value := metav1.Unix(t.GetSeconds(), 0)
+	return &value
+}
+
+// createdAt is the creation time of a row; zero when it has none.
+func createdAt(t *timestamppb.Timestamp) metav1.Time {
+	if value := timeOf(t); value != nil {
+		return *value
+	}
+	return metav1.Time{}
+}
+
+// readLabels decodes the labels. Room is left for one more.
+func readLabels(text string, p *problems) map[string]string {
+	return readMap(labelsColumn, text, p, func(key, value string) bool {
+		if key == v1alpha1.SessionIDLabel {
+			return false
+		}
+		if isLabelKey(key) && isLabelValue(value) {
+			return true
+		}
+		p.add(ReasonInvalidLabels, named(labelsColumn, key)+" is not a label that Kubernetes accepts")
+		return false
+	})
+}
+
+// readAnnotations decodes the annotations and what the reserved one among them
+// holds.
+func readAnnotations(text, reservedKey string, p *problems) (map[string]string, Reserved, reservedState) {
+	if blank(text) {
+		return nil, Reserved{}, reservedAbsent
+	}
+	members, ok := parseObject(text)
+	if !ok {
+		p.malformed(annotationsColumn, "a JSON object")
+		return nil, Reserved{}, reservedAbsent
+	}
+	var reserved Reserved
+	state := reservedAbsent
+	visible := members[:0]
+	for _, m := range members {
+		switch {
+		case m.name == reservedKey:
+			reserved, state = decodeReserved(m.valueText.of(text))
+		case !slices.Contains(reservedKeys, m.name):
+			visible = append(visible, m)
+		}
+	}
+	if state == reservedMalformed {
+		p.malformed(named(annotationsColumn, reservedKey), "what this server writes")
+	}
+	size := 0
+	annotations := stringMap(annotationsColumn, text, visible, p, func(key, value string) bool {
+		if !isLabelKey(strings.ToLower(key)) {
+			p.add(ReasonInvalidAnnotations, named(annotationsColumn, key)+" is not a key that Kubernetes accepts")
+			return false
+		}
+		if size+len(key)+len(value) > apivalidation.TotalAnnotationSizeLimitB {
+			p.add(ReasonInvalidAnnotations, named(annotationsColumn, key)+" exceeds the size that Kubernetes accepts")
+			return false
+		}
+		size += len(key) + len(value)
+		return true
+	})
+	return annotations, reserved, state
+}
+
+// readMap decodes a JSON object of strings, as far as accept allows.
+func readMap(column, text string, p *problems, accept func(key, value string) bool) map[string]string {
+	if blank(text) {
+		return nil
+	}
+	members, ok := parseObject(text)
+	if !ok {
+		p.malformed(column, "a JSON object")
+		return nil
+	}
+	return stringMap(column, text, members, p, accept)
+}
+
+func stringMap(column, text string, members []member, p *problems, accept func(key, value string) bool) map[string]string {
+	if len(members) == 0 {
+		return nil
+	}
+	values := make(map[string]string, len(members)+1)
+	for _, m := range members {
+		value, ok := decodeString(m.valueText.of(text))
+		if !ok {
+			p.add(ReasonInvalidValues, named(column, m.name)+" is not a string")
+			delete(values, m.name)
+			continue
+		}
+		if accept == nil || accept(m.name, value) {
+			values[m.name] = value
+		} else {
+			delete(values, m.name)
+		}
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	return values
+}
+
+// setReserved gives the object the metadata that the reserved annotation holds.
+func (t *Translator) setReserved(meta *metav1.ObjectMeta, r *Reserved) {
+	meta.GenerateName = r.GenerateName
+	own := r.in(t.options.Cluster)
+	meta.Finalizers = own.Finalizers
+	meta.OwnerReferences = own.OwnerReferences
+	meta.DeletionTimestamp = own.DeletionTimestamp
+	meta.DeletionGracePeriodSeconds = own.DeletionGracePeriodSeconds
+	meta.ManagedFields = own.ManagedFields
+}
+
+// takeMetadata records the object's metadata in the reserved annotation.
+func (t *Translator) takeMetadata(r *Reserved, meta *metav1.ObjectMeta) {
+	r.GenerateName = meta.GenerateName
+	r.set(t.options.Cluster, ClusterMetadata{
+		Finalizers:                 meta.Finalizers,
+		OwnerReferences:            meta.OwnerReferences,
+		DeletionTimestamp:          meta.DeletionTimestamp,
+		DeletionGracePeriodSeconds: meta.DeletionGracePeriodSeconds,
+		ManagedFields:              storedManagedFields(meta.ManagedFields),
+	})
+}
+
+// storedManagedFields leaves out the entries that are derived.
+func storedManagedFields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+	var stored []metav1.ManagedFieldsEntry
+	for _, e := range entries {
+		if e.Manager != statusManager || e.Subresource != statusSubresource {
+			stored = append(stored, e)
+		}
+	}
+	return stored
+}
+
+// withoutDerived returns the labels without those that are derived from the row.
+func withoutDerived(labels map[string]string) map[string]string {
+	if _, found := labels[v1alpha1.SessionIDLabel]; !found {
+		return labels
+	}
+	rest := make(map[string]string, len(labels))
+	for key, value := range labels {
+		if key != v1alpha1.SessionIDLabel {
+			rest[key] = value
+		}
+	}
+	return rest
+}
+
+// objectMeta is the metadata that every object has.
+func objectMeta(namespace, name string, uid types.UID, created *timestamppb.Timestamp) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: namespace, Name: name, UID: uid, CreationTimestamp: createdAt(created)}
+}

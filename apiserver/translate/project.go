@@ -1,0 +1,126 @@
+package translate
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
+)
+
+// computedProjectConditions are the types of the conditions of projects and
+// settings that this server computes.
+var computedProjectConditions = []string{v1alpha1.ConditionTranslated}
+
+// Project returns the object that stands for the row. Generation 0 takes the one
+// that the row tells. It never fails.
+func (t *Translator) Project(row *ambientv1.Project, generation int64) *v1alpha1.Project {
+	var p problems
+	id := row.GetMetadata().GetId()
+	project := &v1alpha1.Project{
+		ObjectMeta: objectMeta("", id, UID("Project", id, ""), row.GetMetadata().GetCreatedAt()),
+	}
+	project.Labels = readLabels(row.GetLabels(), &p)
+	annotations, reserved, state := readAnnotations(row.GetAnnotations(), ReservedAnnotation, &p)
+	project.Annotations = annotations
+	if state == reservedPresent {
+		t.setReserved(&project.ObjectMeta, &reserved)
+	}
+	project.Spec = v1alpha1.ProjectSpec{DisplayName: row.GetDisplayName(), Description: row.GetDescription()}
+	if project.Spec.DisplayName == "" {
+		project.Spec.DisplayName = reserved.DisplayName
+	}
+	project.Generation = generation
+	if project.Generation == 0 {
+		observed := highestObserved(reserved.ObservedGeneration, reserved.Conditions)
+		project.Generation = storedGeneration(&reserved, observed, (*projectHash)(&project.Spec))
+	}
+	project.Status = v1alpha1.ProjectStatus{
+		ObservedGeneration: reserved.ObservedGeneration,
+		Phase:              row.GetStatus(),
+		UpstreamName:       row.GetName(),
+		Namespace:          reserved.Namespace,
+		Conditions:         withTranslated(reserved.Conditions, &project.ObjectMeta, &p),
+	}
+	return project
+}
+
+// withTranslated puts the computed condition behind the stored ones.
+func withTranslated(stored []metav1.Condition, meta *metav1.ObjectMeta, p *problems) []metav1.Condition {
+	conditions := storedConditions(stored, computedProjectConditions)
+	if c, found := p.condition(meta); found {
+		conditions = append(slices.Clip(conditions), c)
+	}
+	return conditions
+}
+
+// ProjectCreate returns the request that creates the project.
+func (t *Translator) ProjectCreate(desired *v1alpha1.Project, reserved Reserved) (*ambientv1.CreateProjectRequest, error) {
+	t.takeMetadata(&reserved, &desired.ObjectMeta)
+	reserved.DisplayName = desired.Spec.DisplayName
+	reserved.Generation = max(1, desired.Generation)
+	reserved.SpecHash = specHash((*projectHash)(&desired.Spec), "")
+	annotations, err := newAnnotations(desired.Annotations, reserved)
+	if err != nil {
+		return nil, err
+	}
+	request := &ambientv1.CreateProjectRequest{
+		Name:        desired.Name,
+		DisplayName: present(desired.Spec.DisplayName),
+		Description: present(desired.Spec.Description),
+		Annotations: text(annotations),
+	}
+	if len(desired.Labels) > 0 {
+		request.Labels = text(editObject("", mapChanges(nil, desired.Labels)))
+	}
+	return request, nil
+}
+
+// ProjectUpdate returns the request that turns current, the translation of row,
+// into desired; nil when there is nothing to send.
+func (t *Translator) ProjectUpdate(row *ambientv1.Project, current, desired *v1alpha1.Project) (*ambientv1.UpdateProjectRequest, error) {
+	request := &ambientv1.UpdateProjectRequest{Id: row.GetMetadata().GetId()}
+	s := &sender{}
+	s.text(&request.DisplayName, current.Spec.DisplayName, desired.Spec.DisplayName)
+	s.text(&request.Description, current.Spec.Description, desired.Spec.Description)
+	s.text(&request.Status, current.Status.Phase, desired.Status.Phase)
+	if changes := mapChanges(current.Labels, desired.Labels); len(changes) > 0 {
+		s.send(&request.Labels, editObject(row.GetLabels(), changes))
+	}
+	annotations, send, err := t.updateAnnotations(annotationsUpdate{
+		text:    row.GetAnnotations(),
+		key:     ReservedAnnotation,
+		changes: mapChanges(current.Annotations, desired.Annotations, reservedKeys...),
+		from:    &current.ObjectMeta,
+		to:      &desired.ObjectMeta,
+		before:  (*projectHash)(&current.Spec),
+		after:   (*projectHash)(&desired.Spec),
+		also: func(r *Reserved) {
+			if current.Spec.DisplayName != desired.Spec.DisplayName {
+				r.DisplayName = desired.Spec.DisplayName
+			}
+			r.Namespace = desired.Status.Namespace
+			keepStatus(r, desired.Status.ObservedGeneration, current.Status.Conditions, desired.Status.Conditions)
+		},
+	}, s.sending)
+	if err != nil {
+		return nil, err
+	}
+	if send {
+		s.send(&request.Annotations, annotations)
+	}
+	if !s.sending {
+		return nil, nil
+	}
+	return request, nil
+}
+
+// keepStatus records a status that has no columns.
+func keepStatus(r *Reserved, observed int64, current, desired []metav1.Condition) {
+	r.ObservedGeneration = observed
+	held, wanted := storedConditions(current, computedProjectConditions), storedConditions(desired, computedProjectConditions)
+	if !sameConditions(held, wanted) {
+		r.Conditions = wanted
+	}
+}

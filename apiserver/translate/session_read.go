@@ -1,0 +1,123 @@
+package translate
+
+import (
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
+)
+
+// Session returns the object that stands for the row. It never fails: what cannot
+// be shown is left out and named in the condition Translated.
+func (t *Translator) Session(row *ambientv1.Session, placement Placement) *v1alpha1.Session {
+	var p problems
+	id := row.GetMetadata().GetId()
+	session := &v1alpha1.Session{
+		ObjectMeta: objectMeta(placement.Namespace, placement.Name, UID("Session", id, row.GetProjectId()), row.GetMetadata().GetCreatedAt()),
+	}
+	session.Labels = withSessionID(readLabels(row.GetLabels(), &p), id)
+	annotations, reserved, state := readAnnotations(row.GetAnnotations(), ReservedAnnotation, &p)
+	session.Annotations = annotations
+	if state == reservedPresent {
+		t.setReserved(&session.ObjectMeta, &reserved)
+	}
+
+	session.Spec = sessionSpec(row, reserved.CreatedBy, &p)
+	conditions, details := readConditions(row.GetConditions(), &p)
+	session.Status = sessionStatus(row, details, &p)
+
+	session.Generation = placement.Generation
+	if session.Generation == 0 {
+		observed := highestObserved(details.ObservedGeneration, conditions)
+		session.Generation = storedGeneration(&reserved, observed, (*sessionHash)(&session.Spec))
+	}
+	session.Status.Conditions = t.withComputed(row, session, placement, conditions, &p)
+	return session
+}
+
+// withSessionID adds the derived label.
+func withSessionID(labels map[string]string, id string) map[string]string {
+	if id == "" || !isLabelValue(id) {
+		return labels
+	}
+	if labels == nil {
+		labels = make(map[string]string, 1)
+	}
+	labels[v1alpha1.SessionIDLabel] = id
+	return labels
+}
+
+func sessionSpec(row *ambientv1.Session, createdBy string, p *problems) v1alpha1.SessionSpec {
+	if createdBy == "" {
+		createdBy = row.GetCreatedByUserId()
+	}
+	return v1alpha1.SessionSpec{
+		DisplayName:       row.GetName(),
+		Prompt:            row.GetPrompt(),
+		RepositoryURL:     row.GetRepoUrl(),
+		Repositories:      repositories.values(row.GetRepos(), p),
+		Workflow:          readWorkflow(row.GetWorkflowId(), p),
+		LLM:               llmSettings(row),
+		TimeoutSeconds:    clone(row.GetTimeout(), row != nil && row.Timeout != nil),
+		Environment:       readMap(environmentColumn, row.GetEnvironmentVariables(), p, nil),
+		ResourceOverrides: readObject(resourceOverridesColumn, row.GetResourceOverrides(), overrideProperties, p),
+		ParentSessionID:   row.GetParentSessionId(),
+		AssignedUserID:    row.GetAssignedUserId(),
+		BotAccountName:    row.GetBotAccountName(),
+		CreatedBy:         createdBy,
+		AgentID:           row.GetAgentId(),
+	}
+}
+
+func llmSettings(row *ambientv1.Session) *v1alpha1.LLMSettings {
+	return orNil(v1alpha1.LLMSettings{
+		Model:       row.GetLlmModel(),
+		Temperature: clone(row.GetLlmTemperature(), row != nil && row.LlmTemperature != nil),
+		MaxTokens:   clone(row.GetLlmMaxTokens(), row != nil && row.LlmMaxTokens != nil),
+	})
+}
+
+// clone returns the value of an optional column; the object must not share memory
+// with the row.
+func clone[T any](value T, present bool) *T {
+	if !present {
+		return nil
+	}
+	return &value
+}
+
+func sessionStatus(row *ambientv1.Session, d details, p *problems) v1alpha1.SessionStatus {
+	return v1alpha1.SessionStatus{
+		ObservedGeneration: d.ObservedGeneration,
+		Phase:              v1alpha1.SessionPhase(row.GetPhase()),
+		StartTime:          timeOf(row.GetStartTime()),
+		CompletionTime:     timeOf(row.GetCompletionTime()),
+		LastActivityTime:   d.LastActivityTime,
+		StoppedReason:      d.StoppedReason,
+		SessionID:          row.GetMetadata().GetId(),
+		ProjectID:          row.GetProjectId(),
+		AgenticSession:     agenticSession(row, d),
+		SDKSessionID:       row.GetSdkSessionId(),
+		SDKRestartCount:    clone(row.GetSdkRestartCount(), row != nil && row.SdkRestartCount != nil),
+		Repositories:       reconciledRepositories.values(row.GetReconciledRepos(), p),
+		Workflow:           readObject(reconciledWorkflowColumn, row.GetReconciledWorkflow(), reconciledWorkflowProperties, p),
+	}
+}
+
+// agenticSession names the custom resource. Its name can only be kept beside the
+// row's own columns, since the upstream sets its column by itself, once.
+func agenticSession(row *ambientv1.Session, d details) *v1alpha1.AgenticSessionReference {
+	name := d.AgenticSessionName
+	if name == "" {
+		name = row.GetKubeCrName()
+	}
+	return orNil(v1alpha1.AgenticSessionReference{
+		Namespace: row.GetKubeNamespace(),
+		Name:      name,
+		UID:       types.UID(row.GetKubeCrUid()),
+	})
+}
+
+// text returns the value of an optional column to send.
+func text(value string) *string { return proto.String(value) }
