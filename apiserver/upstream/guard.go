@@ -58,7 +58,9 @@ func (g *guard) unary(ctx context.Context, method string, request, reply any, co
 		return neverSent{err}
 	}
 	err = invoke(bounded, method, request, reply, connection, options...)
-	g.record(err, probe, ctx.Err() != nil)
+	// A call that could not be sent failed at once and knows why; that the caller
+	// gave up says nothing about the upstream.
+	g.record(err, probe, attempt.sent() && ctx.Err() == nil)
 	if err != nil && !attempt.sent() {
 		return neverSent{err}
 	}
@@ -131,9 +133,9 @@ func (g *guard) admit() (probe bool, err error) {
 	return true, nil
 }
 
-// record takes a call's outcome into account. That the caller gave up says
-// nothing about the upstream.
-func (g *guard) record(err error, probe, callerGone bool) {
+// record takes a call's outcome into account if it tells whether the upstream
+// answers.
+func (g *guard) record(err error, probe, telling bool) {
 	code := status.Code(err)
 	if code == codes.Unauthenticated {
 		g.tokens.rejected()
@@ -144,7 +146,7 @@ func (g *guard) record(err error, probe, callerGone bool) {
 		g.probing = false
 	}
 	switch {
-	case callerGone:
+	case !telling:
 	case code == codes.Unavailable || code == codes.DeadlineExceeded:
 		g.failures++
 		g.lastFailure = g.now()
@@ -167,8 +169,8 @@ func (a *attempt) sent() bool {
 	return a.left
 }
 
-// sentTracker notes on a call's attempt that its header was handed to a
-// connection.
+// sentTracker notes on a call's attempt that its message was handed to a
+// connection. Before that the upstream cannot have acted on it.
 type sentTracker struct{}
 
 // TagRPC implements stats.Handler.
@@ -176,7 +178,7 @@ func (sentTracker) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Cont
 
 // HandleRPC implements stats.Handler.
 func (sentTracker) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	if _, ok := event.(*stats.OutHeader); !ok {
+	if _, ok := event.(*stats.OutPayload); !ok {
 		return
 	}
 	if attempt, ok := ctx.Value(attemptKey{}).(*attempt); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -64,7 +65,7 @@ func oauth2Source(options Options) (tokenSource, error) {
 		}
 		fresh, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, client))
 		if err != nil {
-			return token{}, fmt.Errorf("requesting a token for the upstream from %s: %w", endpoint.Host, err)
+			return token{}, fmt.Errorf("requesting a token for the upstream from %s: %w", endpoint.Host, withoutBody(err))
 		}
 		value, err := cleanToken(fresh.AccessToken)
 		if err != nil {
@@ -72,6 +73,19 @@ func oauth2Source(options Options) (tokenSource, error) {
 		}
 		return token{value: value, expiry: fresh.Expiry, again: renewalPause(fresh.Expiry, time.Now())}, nil
 	}, nil
+}
+
+// withoutBody shortens the error of a token endpoint, which may repeat the
+// request, secret included.
+func withoutBody(err error) error {
+	var refused *oauth2.RetrieveError
+	if !errors.As(err, &refused) || refused.Response == nil {
+		return err
+	}
+	if refused.ErrorCode != "" {
+		return fmt.Errorf("%s: %s", refused.Response.Status, refused.ErrorCode)
+	}
+	return errors.New(refused.Response.Status)
 }
 
 // renewalPause returns how long a token is used: until a fifth of its life is
