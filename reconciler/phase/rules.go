@@ -140,7 +140,7 @@ func Acknowledged(in Input) bool {
 	if reported := in.Resource.Reported; reported != nil && *reported == state {
 		return true
 	}
-	return state.CompletionTime != "" && state.CompletionTime == in.Completion && state.StartTime == in.Start
+	return state.CompletionTime != "" && state.CompletionTime == in.Completion && (state.StartTime == "" || state.StartTime == in.Start)
 }
 
 // IsRequest tells whether an upstream phase asks for something.

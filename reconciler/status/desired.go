@@ -12,8 +12,7 @@ import (
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
 )
 
-// ActivityInterval is how often a change of nothing but the time of the last
-// activity is written.
+// ActivityInterval is how often the time of the last activity may be written.
 const ActivityInterval = time.Minute
 
 // computed are the condition types that the API server computes itself.
@@ -36,6 +35,8 @@ type Change struct {
 	// InStep is true if the AgenticSession says what the Session says, so that
 	// the operator's observed generation speaks of the Session's present one.
 	InStep bool
+	// ActivityDue is true if the time of the last activity may be written again.
+	ActivityDue bool
 	// Now is the present time.
 	Now time.Time
 }
@@ -99,8 +100,7 @@ func observe(to *v1alpha1.SessionStatus, session *v1alpha1.Session, resource *un
 	if change.InStep && from.ObservedGeneration != 0 && from.ObservedGeneration >= resource.GetGeneration() {
 		to.ObservedGeneration = session.Generation
 	}
-	if from.LastActivityTime == nil || to.LastActivityTime == nil ||
-		from.LastActivityTime.Sub(to.LastActivityTime.Time).Abs() >= ActivityInterval {
+	if from.LastActivityTime == nil || to.LastActivityTime == nil || change.ActivityDue {
 		to.LastActivityTime = from.LastActivityTime.DeepCopy()
 	}
 	// Today's operator leaves both to the runner, which may write them upstream.

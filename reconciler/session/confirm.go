@@ -1,0 +1,104 @@
+package session
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
+	"github.com/ambient-code/ambient-kube/reconciler/phase"
+)
+
+// doubtful tells whether the decision would do harm if it rested on a cache that
+// lags behind.
+func (p *pass) doubtful(decision phase.Decision) bool {
+	switch decision.Action {
+	case phase.Create, phase.Lose, phase.Finish, phase.NoteLoss:
+		return true
+	case phase.Report:
+		// An older word of the operator must not overwrite a request or an end.
+		upstream := p.session.Status.Phase
+		return upstream != p.status.Phase && (phase.IsRequest(upstream) || upstream.IsTerminal())
+	default:
+		return false
+	}
+}
+
+// confirm replaces what the pass saw by what the API servers hold now. It
+// returns false if the session or its AgenticSession turned out to be gone.
+//
+// A stale Session can't do harm where its status is written, because the write
+// names the version that was read; it can where an AgenticSession is made.
+func (p *pass) confirm(ctx context.Context) (bool, error) {
+	if p.resource != nil {
+		return p.confirmPresent(ctx)
+	}
+	session, err := p.Client.GetSession(ctx, p.session.Namespace, p.session.Name)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if KeyOfSession(session) != p.key || session.DeletionTimestamp != nil {
+		return false, nil
+	}
+	p.sessions.remember(session)
+	p.session = session
+	recorded := p.session.Status.AgenticSession
+	if recorded == nil || recorded.UID == "" {
+		return true, nil
+	}
+	return true, p.findRecorded(ctx)
+}
+
+func (p *pass) confirmPresent(ctx context.Context) (bool, error) {
+	resource, err := p.Client.GetResource(ctx, p.key.Namespace, p.resource.GetName())
+	if apierrors.IsNotFound(err) {
+		p.resources.forget(p.resource.GetUID())
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if resource.GetUID() != p.resource.GetUID() {
+		p.resources.forget(p.resource.GetUID())
+		return false, nil
+	}
+	p.resources.remember(resource)
+	return true, p.take(resource)
+}
+
+// findRecorded looks for the AgenticSession of a session that should have one:
+// by its label, and, in case that somebody took the label off or an older
+// control plane made it, by the recorded UID under the names that it could have.
+func (p *pass) findRecorded(ctx context.Context) error {
+	list, err := p.Client.ListResources(ctx, p.key)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		found := make([]*unstructured.Unstructured, 0, len(list))
+		for i := range list {
+			found = append(found, &list[i])
+		}
+		chosen := choose(p.session, found)
+		p.resources.created(p.key, chosen)
+		return p.take(chosen)
+	}
+	for _, name := range []string{agenticsession.Name(p.key.ID), agenticsession.AlternativeName(p.key.ID)} {
+		resource, err := p.Client.GetResource(ctx, p.key.Namespace, name)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if resource.GetUID() == p.session.Status.AgenticSession.UID {
+			p.resources.created(p.key, resource)
+			return p.take(resource)
+		}
+	}
+	return nil
+}
