@@ -1,0 +1,87 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/feed"
+	"github.com/ambient-code/ambient-kube/apiserver/translate"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
+)
+
+// Options are the settings of all backends.
+type Options struct {
+	// Client reaches the upstream.
+	Client *upstream.Client
+	// Translator translates rows.
+	Translator *translate.Translator
+	// NewJournal makes an empty journal, with the epoch that this process claimed.
+	NewJournal func() *Journal
+	// MaxStaleness is the age of the upstream's last answer above which reads that
+	// claim to be current, and writes, are refused.
+	MaxStaleness time.Duration
+	// Metrics receives what the feeds do; may be nil.
+	Metrics feed.Metrics
+}
+
+// Backends are the backends of all kinds of one upstream.
+type Backends struct {
+	Sessions *Sessions
+	Projects *Projects
+	Settings *Settings
+
+	SessionJournal, ProjectJournal, SettingsJournal *Journal
+}
+
+// New wires the backends of one upstream. Run starts them.
+func New(options Options) (*Backends, error) {
+	if options.Client == nil || options.Translator == nil || options.NewJournal == nil {
+		return nil, errors.New("backends need a client, a translator and a journal")
+	}
+	b := &Backends{SessionJournal: options.NewJournal(), ProjectJournal: options.NewJournal(), SettingsJournal: options.NewJournal()}
+	writes := newLimiter(maxInFlight)
+	locks := newKeyLocks()
+
+	b.Projects = &Projects{kind: newKind[*ambientv1.Project](b.ProjectJournal, "projects", locks, writes, options), client: options.Client.Projects, translator: options.Translator}
+	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates()}
+	b.Settings = &Settings{
+		kind: newKind[*ambientv1.ProjectSettings](b.SettingsJournal, "projectsettings", locks, writes, options), client: options.Client.ProjectSettings, translator: options.Translator,
+		projects: b.Projects, projectRows: map[string]*ambientv1.Project{}, settingsOf: map[string]string{},
+	}
+	b.Projects.changed = b.Settings.projectChanged
+	b.Projects.deleteSessions = b.Sessions.deleteInProject
+
+	feedOptions := func(name string, witness func(context.Context) bool) feed.Options {
+		return feed.Options{Name: name, MaxStaleness: options.MaxStaleness, Witness: witness, Reopen: options.Client.CredentialsChanged, Metrics: options.Metrics}
+	}
+	var err error
+	if b.Projects.feed, err = feed.New(projectSource(options.Client.Projects), b.Projects, feedOptions("projects", func(ctx context.Context) bool { return b.Sessions.feed.Vouch(ctx) })); err != nil {
+		return nil, fmt.Errorf("making the feed of projects: %w", err)
+	}
+	if b.Sessions.feed, err = feed.New(sessionSource(options.Client.Sessions), b.Sessions, feedOptions("sessions", func(ctx context.Context) bool { return b.Projects.feed.Vouch(ctx) })); err != nil {
+		return nil, fmt.Errorf("making the feed of sessions: %w", err)
+	}
+	if b.Settings.feed, err = feed.New(settingsSource(options.Client.ProjectSettings), b.Settings, feedOptions("projectsettings", func(ctx context.Context) bool { return b.Projects.feed.Vouch(ctx) })); err != nil {
+		return nil, fmt.Errorf("making the feed of project settings: %w", err)
+	}
+	return b, nil
+}
+
+func newKind[R message](j *Journal, resource string, locks *keyLocks, writes *limiter, options Options) kind[R] {
+	return kind[R]{index: newIndex[R](j), resource: v1alpha1.Resource(resource), locks: locks, writes: writes, maxStaleness: options.MaxStaleness}
+}
+
+// Run keeps all kinds equal to the upstream until the context ends.
+func (b *Backends) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.Projects.feed.Run(ctx) })
+	group.Go(func() error { return b.Sessions.feed.Run(ctx) })
+	group.Go(func() error { return b.Settings.feed.Run(ctx) })
+	return group.Wait()
+}

@@ -1,0 +1,131 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/klog/v2"
+
+	"github.com/ambient-code/ambient-kube/apiserver/feed"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream"
+)
+
+// retryAfterSeconds is how long a client should wait before it repeats a request
+// that failed for a passing reason.
+const retryAfterSeconds = 1
+
+// kind is what the backends of all kinds have in common.
+type kind[R message] struct {
+	*index[R]
+	resource     schema.GroupResource
+	feed         *feed.Feed[R]
+	locks        *keyLocks
+	writes       *limiter
+	maxStaleness time.Duration
+}
+
+// Lock serialises the writers of one key.
+func (k *kind[R]) Lock(ctx context.Context, key string) (func(), error) {
+	unlock, err := k.locks.lock(ctx, key)
+	if err != nil {
+		return nil, apierrors.NewTimeoutError(fmt.Sprintf("waiting for another write of %s: %v", key, err), retryAfterSeconds)
+	}
+	return unlock, nil
+}
+
+// Synced returns nil after the first complete synchronisation.
+func (k *kind[R]) Synced() error {
+	if k.feed.HasSynced() {
+		return nil
+	}
+	_, detail := k.feed.State()
+	return unavailable("the first synchronisation of %s with the upstream is not complete: %s", k.resource.Resource, detail)
+}
+
+// Current returns nil while reads may claim to be current.
+func (k *kind[R]) Current() error {
+	if err := k.Synced(); err != nil {
+		return err
+	}
+	if age := k.feed.Age(); age > k.maxStaleness {
+		return unavailable("%s were last confirmed by the upstream %s ago, which is more than the %s that reads may be stale; reads at resourceVersion=0 are still served",
+			k.resource.Resource, age.Round(time.Second), k.maxStaleness)
+	}
+	return nil
+}
+
+// Feed returns the feed of the kind.
+func (k *kind[R]) Feed() *feed.Feed[R] { return k.feed }
+
+// refreshID reads the row from the upstream and folds it in.
+func (k *kind[R]) refreshID(ctx context.Context, id, name string) error {
+	if err := k.feed.Refresh(ctx, id); err != nil {
+		return k.statusError(err, name)
+	}
+	return nil
+}
+
+// call runs one writing RPC within the bounds on writes in flight.
+func (k *kind[R]) call(ctx context.Context, urgent bool, name string, rpc func(context.Context) error) error {
+	release, err := k.writes.acquire(ctx, urgent)
+	if err != nil {
+		return apierrors.NewTimeoutError(fmt.Sprintf("waiting for a free slot to write to the upstream: %v", err), retryAfterSeconds)
+	}
+	defer release()
+	if err := rpc(ctx); err != nil {
+		if ambiguous(err) {
+			// Whether the write took place is unknown: the feed finds out.
+			k.feed.Relist()
+		}
+		return k.statusError(err, name)
+	}
+	return nil
+}
+
+// observe folds in the answer to a write. The write has taken place, so that a
+// failure to read a newer state is no failure of the write.
+func (k *kind[R]) observe(ctx context.Context, row R) {
+	if err := k.feed.Observe(ctx, row); err != nil {
+		klog.FromContext(ctx).V(2).Info("A row that changed beside our write could not be read", "resource", k.resource, "err", err)
+		k.feed.Relist()
+	}
+}
+
+func (k *kind[R]) statusError(err error, name string) error {
+	if errors.Is(err, feed.ErrUnconfirmed) {
+		return unavailable("%s %q: %v", k.resource.Resource, name, err)
+	}
+	return upstream.StatusError(err, k.resource, name)
+}
+
+// ambiguous tells whether a failed call may have taken effect.
+func ambiguous(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal, codes.Aborted:
+		return true
+	default:
+		return false
+	}
+}
+
+func unavailable(format string, arguments ...interface{}) error {
+	err := apierrors.NewServiceUnavailable(fmt.Sprintf(format, arguments...))
+	err.ErrStatus.Details = withRetryAfter(err.ErrStatus.Details)
+	return err
+}
+
+// withRetryAfter makes the API server answer with a Retry-After header.
+func withRetryAfter(details *metav1.StatusDetails) *metav1.StatusDetails {
+	if details == nil {
+		details = &metav1.StatusDetails{}
+	}
+	details.RetryAfterSeconds = retryAfterSeconds
+	return details
+}

@@ -1,0 +1,164 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/translate"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
+)
+
+// ProjectsPrefix is the storage prefix of Projects.
+const ProjectsPrefix = "/projects"
+
+// Projects is the backend of Projects.
+type Projects struct {
+	kind[*ambientv1.Project]
+	client     ambientv1.ProjectServiceClient
+	translator *translate.Translator
+	// changed is told of each project row, and of nil when one is gone: the
+	// settings of a project are partly kept on its row.
+	changed func(id string, row *ambientv1.Project)
+	// deleteSessions deletes every session of a project upstream.
+	deleteSessions func(ctx context.Context, projectID string) error
+}
+
+// Publish places the row in the API. The feed calls it.
+func (p *Projects) Publish(id string, row *ambientv1.Project) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before, found := p.byID[id]
+	if found {
+		row = carryProjectReserved(before.row, row)
+	}
+	object := p.translator.Project(row, 0)
+	if found && before.object != nil {
+		previous := before.object.(*v1alpha1.Project)
+		changed := !equality.Semantic.DeepEqual(previous.Spec, object.Spec)
+		if generation := generationAfter(previous, object, changed); generation != object.Generation {
+			object = p.translator.Project(row, generation)
+		}
+	}
+	p.put(id, ProjectsPrefix+"/"+id, row, object)
+	p.changed(id, row)
+}
+
+// Withdraw takes the row out of the API. The feed calls it.
+func (p *Projects) Withdraw(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remove(id)
+	p.changed(id, nil)
+}
+
+// Exists tells whether the upstream holds the project. A project that is not
+// known here is asked for, since it may be younger than the last event.
+func (p *Projects) Exists(ctx context.Context, id string) (bool, error) {
+	if _, found := p.row(id); found {
+		return true, nil
+	}
+	if err := p.refreshID(ctx, id, id); err != nil {
+		return false, err
+	}
+	_, found := p.row(id)
+	return found, nil
+}
+
+// Refresh reads the object at key from the upstream.
+func (p *Projects) Refresh(ctx context.Context, key string) error {
+	return p.refreshID(ctx, nameOf(key), nameOf(key))
+}
+
+// Create writes a new project. Its name is its id, for ever: the upstream keeps
+// the names of deleted projects.
+func (p *Projects) Create(ctx context.Context, _ string, object runtime.Object) error {
+	project := object.(*v1alpha1.Project)
+	request, err := p.translator.ProjectCreate(project, translate.Reserved{Token: newToken()})
+	if err != nil {
+		return err
+	}
+	return p.call(ctx, false, project.Name, func(ctx context.Context) error {
+		answer, err := p.client.CreateProject(ctx, request)
+		if status.Code(err) == codes.AlreadyExists {
+			return p.burnt(project.Name)
+		}
+		if err == nil {
+			p.observe(ctx, roundProject(answer))
+		}
+		return err
+	})
+}
+
+// burnt explains why a name that no project bears cannot be used.
+func (p *Projects) burnt(name string) error {
+	err := apierrors.NewAlreadyExists(p.resource, name)
+	err.ErrStatus.Message = fmt.Sprintf("projects.ambient.io %q cannot be created: the upstream keeps the names of deleted projects, and this one was used before; choose another name", name)
+	return err
+}
+
+// Update writes what differs between the two states.
+func (p *Projects) Update(ctx context.Context, key string, current, desired runtime.Object) error {
+	id, row, found := p.lookup(key)
+	if !found {
+		return nil
+	}
+	request, err := p.translator.ProjectUpdate(row, current.(*v1alpha1.Project), desired.(*v1alpha1.Project))
+	if err != nil || request == nil {
+		return err
+	}
+	return p.write(ctx, id, request)
+}
+
+// write sends an update of the project row.
+func (p *Projects) write(ctx context.Context, id string, request *ambientv1.UpdateProjectRequest) error {
+	request.Id = id
+	return p.call(ctx, false, id, func(ctx context.Context) error {
+		answer, err := p.client.UpdateProject(ctx, request)
+		if err == nil {
+			p.observe(ctx, roundProject(answer))
+		}
+		return err
+	})
+}
+
+// Delete deletes the project upstream, after its sessions when the project is
+// annotated to allow that. The upstream itself would leave them behind.
+func (p *Projects) Delete(ctx context.Context, key string, current runtime.Object) error {
+	id := nameOf(key)
+	if current.(*v1alpha1.Project).Annotations[v1alpha1.AllowCascadeAnnotation] == "true" {
+		if err := p.deleteSessions(ctx, id); err != nil {
+			return err
+		}
+	}
+	return p.call(ctx, false, id, func(ctx context.Context) error {
+		_, err := p.client.DeleteProject(ctx, &ambientv1.DeleteProjectRequest{Id: id})
+		if err == nil {
+			p.feed.Deleted(id)
+		}
+		return err
+	})
+}
+
+func carryProjectReserved(before, after *ambientv1.Project) *ambientv1.Project {
+	kept := translate.CarryReserved(before.GetAnnotations(), after.GetAnnotations())
+	if kept == after.GetAnnotations() {
+		return after
+	}
+	carried := proto.Clone(after).(*ambientv1.Project)
+	carried.Annotations = &kept
+	return carried
+}
+
+// Known tells whether the project is known here, without asking the upstream.
+func (p *Projects) Known(id string) bool {
+	_, found := p.row(id)
+	return found
+}

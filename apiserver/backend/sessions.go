@@ -1,0 +1,245 @@
+package backend
+
+import (
+	"context"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/storage"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/translate"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
+)
+
+// SessionsPrefix is the storage prefix of Sessions.
+const SessionsPrefix = "/sessions"
+
+// Sessions is the backend of Sessions.
+type Sessions struct {
+	kind[*ambientv1.Session]
+	client     ambientv1.SessionServiceClient
+	translator *translate.Translator
+	claims     claims
+	pending    *pendingCreates
+}
+
+// Publish places the row in the API. The feed calls it.
+func (s *Sessions) Publish(id string, row *ambientv1.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before, found := s.byID[id]; found {
+		row = carryReserved(before.row, row)
+	}
+	wanted := s.wanted(row)
+	if held, found := s.claims.byID[id]; found && held != wanted {
+		// Leave the old place before another row may take it: nobody must see one
+		// object turn into another.
+		s.vacate(id, s.byID[id])
+	}
+	claimant := claimant{id: id, createdAt: row.GetMetadata().GetCreatedAt().AsTime()}
+	for _, changed := range s.claims.claim(wanted, claimant) {
+		if changed != id {
+			s.place(changed, s.byID[changed].row)
+		}
+	}
+	s.place(id, row)
+}
+
+// Withdraw takes the row out of the API. The feed calls it.
+func (s *Sessions) Withdraw(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(id)
+	for _, changed := range s.claims.release(id) {
+		s.place(changed, s.byID[changed].row)
+	}
+}
+
+// wanted is the place that a row asks for.
+func (s *Sessions) wanted(row *ambientv1.Session) types.NamespacedName {
+	return types.NamespacedName{Namespace: s.translator.SessionNamespace(row), Name: s.translator.SessionName(row)}
+}
+
+// place publishes the row under the name that it asked for, or under one of its
+// own while an older row holds that name.
+func (s *Sessions) place(id string, row *ambientv1.Session) {
+	wanted := s.wanted(row)
+	placement := translate.Placement{Namespace: wanted.Namespace, Name: wanted.Name}
+	if !s.claims.holds(wanted, id) {
+		placement.Name = translate.CollisionName(wanted.Name, id)
+		placement.NameConflict = true
+	}
+	object := s.translator.Session(row, placement)
+	if before, found := s.byID[id]; found && before.object != nil {
+		previous := before.object.(*v1alpha1.Session)
+		changed := !equality.Semantic.DeepEqual(previous.Spec, object.Spec)
+		if generation := generationAfter(previous, object, changed); generation != object.Generation {
+			placement.Generation = generation
+			object = s.translator.Session(row, placement)
+		}
+	}
+	s.put(id, SessionsPrefix+"/"+placement.Namespace+"/"+placement.Name, row, object)
+}
+
+// Refresh reads the object at key from the upstream.
+func (s *Sessions) Refresh(ctx context.Context, key string) error {
+	id, _, found := s.lookup(key)
+	if !found {
+		return nil
+	}
+	return s.refreshID(ctx, id, nameOf(key))
+}
+
+// Create writes a new session. The upstream chooses its id, so that the name and
+// a one-time token ride along: after an answer that got lost, they tell whether
+// the session was made.
+func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object) error {
+	session := object.(*v1alpha1.Session)
+	if !s.pending.settle(key, s.feed.CompleteSince()) {
+		s.feed.Relist()
+		return unavailable("the outcome of an earlier creation of %s %q is not known yet", s.resource.Resource, session.Name)
+	}
+	if _, _, found := s.lookup(key); found {
+		return storage.NewKeyExistsError(key, 0)
+	}
+	token := newToken()
+	request, err := s.translator.SessionCreate(session, translate.Reserved{Name: session.Name, Token: token, CreatedBy: session.Spec.CreatedBy})
+	if err != nil {
+		return err
+	}
+	var row *ambientv1.Session
+	err = s.call(ctx, false, session.Name, func(ctx context.Context) error {
+		answer, err := s.client.CreateSession(ctx, request)
+		if err != nil && ambiguous(err) {
+			s.pending.add(key, token)
+		}
+		row = roundSession(answer)
+		return err
+	})
+	if err != nil {
+		return missingParent(err, session)
+	}
+	s.observe(ctx, row)
+	return nil
+}
+
+// Update writes what differs between the two states: spec and metadata by one
+// call, status by another.
+func (s *Sessions) Update(ctx context.Context, key string, current, desired runtime.Object) error {
+	id, row, found := s.lookup(key)
+	if !found {
+		return nil
+	}
+	session := desired.(*v1alpha1.Session)
+	spec, status, err := s.translator.SessionUpdate(row, current.(*v1alpha1.Session), session)
+	if err != nil {
+		return err
+	}
+	if spec != nil {
+		spec.Id = id
+		err := s.call(ctx, false, session.Name, func(ctx context.Context) error {
+			answer, err := s.client.UpdateSession(ctx, spec)
+			if err == nil {
+				s.observe(ctx, roundSession(answer))
+			}
+			return err
+		})
+		if err != nil {
+			return missingParent(err, session)
+		}
+	}
+	if status == nil {
+		return nil
+	}
+	status.Id = id
+	return s.call(ctx, true, session.Name, func(ctx context.Context) error {
+		answer, err := s.client.UpdateSessionStatus(ctx, status)
+		if err == nil {
+			s.observe(ctx, roundSession(answer))
+		}
+		return err
+	})
+}
+
+// Delete deletes the session upstream.
+func (s *Sessions) Delete(ctx context.Context, key string, _ runtime.Object) error {
+	id, _, found := s.lookup(key)
+	if !found {
+		return nil
+	}
+	return s.deleteID(ctx, id, nameOf(key))
+}
+
+func (s *Sessions) deleteID(ctx context.Context, id, name string) error {
+	return s.call(ctx, false, name, func(ctx context.Context) error {
+		_, err := s.client.DeleteSession(ctx, &ambientv1.DeleteSessionRequest{Id: id})
+		if err == nil {
+			s.feed.Deleted(id)
+		}
+		return err
+	})
+}
+
+// deleteInProject deletes every session of the project upstream.
+func (s *Sessions) deleteInProject(ctx context.Context, projectID string) error {
+	for _, name := range s.InProject(projectID) {
+		key := SessionsPrefix + "/" + name.Namespace + "/" + name.Name
+		unlock, err := s.Lock(ctx, key)
+		if err != nil {
+			return err
+		}
+		err = s.Delete(ctx, key, nil)
+		unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// InProject returns the names of the project's sessions, in the form
+// namespace/name, without order.
+func (s *Sessions) InProject(projectID string) []types.NamespacedName {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []types.NamespacedName
+	for _, p := range s.byID {
+		if p.row.GetProjectId() == projectID && p.object != nil {
+			session := p.object.(*v1alpha1.Session)
+			names = append(names, types.NamespacedName{Namespace: session.Namespace, Name: session.Name})
+		}
+	}
+	return names
+}
+
+// nameOf is the last element of a storage key.
+func nameOf(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
+
+// carryReserved keeps what only the reserved annotation holds when somebody else
+// replaced the annotations without it.
+func carryReserved(before, after *ambientv1.Session) *ambientv1.Session {
+	kept := translate.CarryReserved(before.GetAnnotations(), after.GetAnnotations())
+	if kept == after.GetAnnotations() {
+		return after
+	}
+	carried := proto.Clone(after).(*ambientv1.Session)
+	carried.Annotations = &kept
+	return carried
+}
+
+// missingParent explains what the upstream only calls an internal error: the
+// parent session does not exist.
+func missingParent(err error, session *v1alpha1.Session) error {
+	if session.Spec.ParentSessionID == "" || !apierrors.IsInternalError(err) {
+		return err
+	}
+	return apierrors.NewInvalid(v1alpha1.Kind("Session"), session.Name, field.ErrorList{
+		field.NotFound(field.NewPath("spec", "parentSessionID"), session.Spec.ParentSessionID),
+	})
+}

@@ -1,0 +1,127 @@
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+
+	"github.com/ambient-code/ambient-kube/apiserver/upstream"
+)
+
+// Options are the command line's options of the server.
+type Options struct {
+	SecureServing  *genericoptions.SecureServingOptionsWithLoopback
+	Authentication *genericoptions.DelegatingAuthenticationOptions
+	Authorization  *genericoptions.DelegatingAuthorizationOptions
+	Audit          *genericoptions.AuditOptions
+	Features       *genericoptions.FeatureOptions
+	CoreAPI        *genericoptions.CoreAPIOptions
+	Admission      *genericoptions.AdmissionOptions
+	Traces         *genericoptions.TracingOptions
+
+	// Upstream says how to reach the system of record.
+	Upstream upstream.Options
+	// UnassignedNamespace is where sessions live that have no usable project.
+	UnassignedNamespace string
+	// LeaseNamespace and LeaseName name the Lease that holds the epoch of the
+	// resource versions.
+	LeaseNamespace, LeaseName string
+	// MaxStaleness is the age of the upstream's last answer above which reads that
+	// claim to be current are refused.
+	MaxStaleness time.Duration
+	// ShutdownDelay is how long the server goes on serving after it was told to
+	// end, so that no new request is sent to it any more.
+	ShutdownDelay time.Duration
+}
+
+// NewOptions returns the options with their defaults.
+func NewOptions() *Options {
+	serving := genericoptions.NewSecureServingOptions()
+	// The aggregator multiplexes all clients on one connection.
+	serving.HTTP2MaxStreamsPerConnection = 1000
+	serving.ServerCert.CertDirectory = ""
+	return &Options{
+		SecureServing:       serving.WithLoopback(),
+		Authentication:      genericoptions.NewDelegatingAuthenticationOptions(),
+		Authorization:       genericoptions.NewDelegatingAuthorizationOptions(),
+		Audit:               genericoptions.NewAuditOptions(),
+		Features:            genericoptions.NewFeatureOptions(),
+		CoreAPI:             genericoptions.NewCoreAPIOptions(),
+		Admission:           genericoptions.NewAdmissionOptions(),
+		Traces:              genericoptions.NewTracingOptions(),
+		Upstream:            upstream.Options{Address: "localhost:9000", TLS: upstream.TLSOptions{Enabled: true}, Timeout: 30 * time.Second},
+		UnassignedNamespace: "ambient-unassigned",
+		LeaseNamespace:      "ambient-system",
+		LeaseName:           "ambient-kube-apiserver",
+		MaxStaleness:        30 * time.Second,
+	}
+}
+
+// Fallbacks are the platform's own names of environment variables, by option.
+var Fallbacks = map[string][]string{
+	"upstream-token":   {"AMBIENT_API_TOKEN"},
+	"upstream-address": {"AMBIENT_GRPC_SERVER_ADDR"},
+	"upstream-tls":     {"AMBIENT_GRPC_USE_TLS"},
+	"kubeconfig":       {"KUBECONFIG"},
+}
+
+// AddFlags adds the options to a flag set.
+func (o *Options) AddFlags(flags *pflag.FlagSet) {
+	o.SecureServing.AddFlags(flags)
+	o.Authentication.AddFlags(flags)
+	o.Authorization.AddFlags(flags)
+	o.Audit.AddFlags(flags)
+	o.Features.AddFlags(flags)
+	o.CoreAPI.AddFlags(flags)
+	o.Admission.AddFlags(flags)
+	o.Traces.AddFlags(flags)
+
+	u := &o.Upstream
+	flags.StringVar(&u.Address, "upstream-address", u.Address, "Host and port of the upstream's gRPC service.")
+	flags.BoolVar(&u.TLS.Enabled, "upstream-tls", u.TLS.Enabled, "Use TLS towards the upstream.")
+	flags.StringVar(&u.TLS.CAFile, "upstream-ca-file", u.TLS.CAFile, "File of the certificate authorities that the upstream's certificate is checked against; the system's when empty.")
+	flags.StringVar(&u.TLS.ServerName, "upstream-server-name", u.TLS.ServerName, "Name that the upstream's certificate must bear, when it differs from the address.")
+	flags.StringVar(&u.TokenFile, "upstream-token-file", u.TokenFile, "File of the bearer token for the upstream; read again when it changes.")
+	flags.StringVar(&u.Token, "upstream-token", u.Token, "Bearer token for the upstream. Prefer the environment variable or a file: arguments are visible to other processes.")
+	flags.StringVar(&u.OAuth2.TokenURL, "upstream-oauth2-token-url", u.OAuth2.TokenURL, "Token URL for OAuth2 client credentials towards the upstream.")
+	flags.StringVar(&u.OAuth2.ClientID, "upstream-oauth2-client-id", u.OAuth2.ClientID, "OAuth2 client id.")
+	flags.StringVar(&u.OAuth2.ClientSecretFile, "upstream-oauth2-client-secret-file", u.OAuth2.ClientSecretFile, "File of the OAuth2 client secret.")
+	flags.StringSliceVar(&u.OAuth2.Scopes, "upstream-oauth2-scopes", u.OAuth2.Scopes, "OAuth2 scopes to ask for.")
+	flags.DurationVar(&u.Timeout, "upstream-timeout", u.Timeout, "Deadline of one call of the upstream, when the request has no nearer one.")
+
+	flags.StringVar(&o.UnassignedNamespace, "unassigned-namespace", o.UnassignedNamespace, "Namespace of the sessions that have no usable project.")
+	flags.StringVar(&o.LeaseNamespace, "lease-namespace", o.LeaseNamespace, "Namespace of the Lease that holds the epoch of resource versions.")
+	flags.StringVar(&o.LeaseName, "lease-name", o.LeaseName, "Name of the Lease that holds the epoch of resource versions.")
+	flags.DurationVar(&o.MaxStaleness, "max-staleness", o.MaxStaleness, "Age of the upstream's last answer above which reads that claim to be current get 503.")
+	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay-duration", o.ShutdownDelay, "How long the server goes on serving after it was told to end.")
+}
+
+// Validate returns what is wrong with the options, all of it.
+func (o *Options) Validate() error {
+	var problems []error
+	problems = append(problems, o.SecureServing.Validate()...)
+	problems = append(problems, o.Authentication.Validate()...)
+	problems = append(problems, o.Authorization.Validate()...)
+	problems = append(problems, o.Audit.Validate()...)
+	problems = append(problems, o.Features.Validate()...)
+	problems = append(problems, o.CoreAPI.Validate()...)
+	problems = append(problems, o.Admission.Validate()...)
+	problems = append(problems, o.Traces.Validate()...)
+	if o.Upstream.Address == "" {
+		problems = append(problems, errors.New("--upstream-address is required"))
+	}
+	if o.UnassignedNamespace == "" {
+		problems = append(problems, errors.New("--unassigned-namespace is required"))
+	}
+	if o.LeaseNamespace == "" || o.LeaseName == "" {
+		problems = append(problems, errors.New("--lease-namespace and --lease-name are required"))
+	}
+	if o.MaxStaleness < time.Second {
+		problems = append(problems, fmt.Errorf("--max-staleness is %s and must be at least 1s", o.MaxStaleness))
+	}
+	return utilerrors.NewAggregate(problems)
+}

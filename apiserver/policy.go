@@ -1,0 +1,82 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/backend"
+)
+
+// policy decides about creations and deletions by what stands around an object:
+// its namespace, its project, its sessions.
+type policy struct {
+	namespaces          namespaceGuard
+	backends            *backend.Backends
+	unassignedNamespace string
+}
+
+// createInProject accepts a namespaced object when the project of its namespace
+// exists upstream, whether or not the namespace exists yet.
+func (p policy) createInProject(resource schema.GroupResource, kind string) func(context.Context, runtime.Object) error {
+	return func(ctx context.Context, object runtime.Object) error {
+		accessor, err := meta.Accessor(object)
+		if err != nil {
+			return err
+		}
+		if err := p.namespaces.beforeCreate(ctx, resource, accessor.GetName()); err != nil {
+			return err
+		}
+		namespace := genericapirequest.NamespaceValue(ctx)
+		path := field.NewPath("metadata", "namespace")
+		if namespace == p.unassignedNamespace {
+			return apierrors.NewInvalid(v1alpha1.Kind(kind), accessor.GetName(), field.ErrorList{
+				field.Invalid(path, namespace, "this namespace shows sessions without a project; create the object in the namespace of its project"),
+			})
+		}
+		exists, err := p.backends.Projects.Exists(ctx, namespace)
+		if err != nil {
+			return err
+		}
+		if !exists {
+			return apierrors.NewInvalid(v1alpha1.Kind(kind), accessor.GetName(), field.ErrorList{
+				field.Invalid(path, namespace, fmt.Sprintf("there is no project %q upstream; create it first (kind Project, name %s)", namespace, namespace)),
+			})
+		}
+		return nil
+	}
+}
+
+// deleteInNamespace refuses deletions that only the end of a namespace causes.
+func (p policy) deleteInNamespace(resource schema.GroupResource) func(context.Context, runtime.Object) error {
+	return func(ctx context.Context, object runtime.Object) error {
+		accessor, err := meta.Accessor(object)
+		if err != nil {
+			return err
+		}
+		return p.namespaces.beforeDelete(ctx, resource, accessor.GetName())
+	}
+}
+
+// deleteProject refuses to delete a project that still has sessions, unless the
+// project allows that they go first.
+func (p policy) deleteProject(_ context.Context, object runtime.Object) error {
+	project, ok := object.(*v1alpha1.Project)
+	if !ok {
+		return fmt.Errorf("unexpected object of type %T", object)
+	}
+	sessions := len(p.backends.Sessions.InProject(project.Name))
+	if sessions == 0 || project.Annotations[v1alpha1.AllowCascadeAnnotation] == "true" {
+		return nil
+	}
+	return apierrors.NewConflict(v1alpha1.Resource("projects"), project.Name, fmt.Errorf(
+		"the project still has %d sessions; delete them first, or allow that they are deleted with it: kubectl annotate projects.ambient.io %s %s=true",
+		sessions, project.Name, v1alpha1.AllowCascadeAnnotation))
+}

@@ -1,0 +1,164 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/klog/v2"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/backend"
+	"github.com/ambient-code/ambient-kube/apiserver/journal"
+	"github.com/ambient-code/ambient-kube/apiserver/registry/project"
+	"github.com/ambient-code/ambient-kube/apiserver/registry/projectsettings"
+	"github.com/ambient-code/ambient-kube/apiserver/registry/session"
+	"github.com/ambient-code/ambient-kube/apiserver/storage"
+	"github.com/ambient-code/ambient-kube/apiserver/translate"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream"
+)
+
+type completedConfig struct {
+	*Config
+	complete genericapiserver.CompletedConfig
+}
+
+// CompletedConfig can only be had from Config.Complete.
+type CompletedConfig struct{ *completedConfig }
+
+// Complete fills in what follows from the rest.
+func (c *Config) Complete() CompletedConfig {
+	return CompletedConfig{&completedConfig{Config: c, complete: c.generic.Complete()}}
+}
+
+// Server is the aggregated API server.
+type Server struct {
+	generic  *genericapiserver.GenericAPIServer
+	client   *upstream.Client
+	backends *backend.Backends
+}
+
+// New makes a server that is not running yet. The context bounds what must be
+// done before it can.
+func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
+	storage.InstallFeatureChecker()
+	client, err := upstream.Dial(ctx, c.options.Upstream)
+	if err != nil {
+		return nil, fmt.Errorf("reaching the upstream: %w", err)
+	}
+	server, err := c.build(client)
+	if err != nil {
+		return nil, closing(client, err)
+	}
+	klog.FromContext(ctx).Info("Made the API server", "epoch", c.epoch, "upstream", c.options.Upstream.Address, "cluster", c.cluster)
+	return server, nil
+}
+
+// closing closes the client because of an error, and returns that error.
+func closing(client *upstream.Client, cause error) error {
+	if err := client.Close(); err != nil {
+		return fmt.Errorf("%w (and closing the connection: %w)", cause, err)
+	}
+	return cause
+}
+
+func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
+	backends, err := backend.New(backend.Options{
+		Client:       client,
+		Translator:   translate.New(translate.Options{Cluster: c.cluster, UnassignedNamespace: c.options.UnassignedNamespace}),
+		MaxStaleness: c.options.MaxStaleness,
+		NewJournal: func() *backend.Journal {
+			return journal.New[runtime.Object](journal.Options{Epoch: c.epoch})
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the backends: %w", err)
+	}
+	generic, err := c.complete.New("ambient-kube-apiserver", genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, fmt.Errorf("making the generic API server: %w", err)
+	}
+	server := &Server{generic: generic, client: client, backends: backends}
+	if err := server.install(c); err != nil {
+		return nil, err
+	}
+	for name, synced := range map[string]func() error{"sessions": backends.Sessions.Synced, "projects": backends.Projects.Synced, "projectsettings": backends.Settings.Synced} {
+		check := healthz.NamedCheck(name+"-synced", func(*http.Request) error { return synced() })
+		if err := generic.AddReadyzChecks(check); err != nil {
+			return nil, fmt.Errorf("adding the readiness check of %s: %w", name, err)
+		}
+	}
+	return server, nil
+}
+
+// install registers the resources of the group.
+func (s *Server) install(c CompletedConfig) error {
+	getter, err := newRESTOptionsGetter(c.codecs.LegacyCodec(v1alpha1.SchemeGroupVersion), s.backends)
+	if err != nil {
+		return err
+	}
+	rules := policy{namespaces: namespaceGuard{c.client}, backends: s.backends, unassignedNamespace: c.options.UnassignedNamespace}
+	sessions, err := session.NewREST(c.scheme, getter, session.Hooks{
+		BeforeCreate: rules.createInProject(v1alpha1.Resource("sessions"), "Session"),
+		BeforeDelete: rules.deleteInNamespace(v1alpha1.Resource("sessions")),
+	})
+	if err != nil {
+		return fmt.Errorf("serving sessions: %w", err)
+	}
+	projects, err := project.NewREST(c.scheme, getter, project.Hooks{BeforeDelete: rules.deleteProject})
+	if err != nil {
+		return fmt.Errorf("serving projects: %w", err)
+	}
+	settings, err := projectsettings.NewREST(c.scheme, getter, projectsettings.Hooks{
+		BeforeCreate: rules.createInProject(v1alpha1.Resource("projectsettings"), "ProjectSettings"),
+		BeforeDelete: rules.deleteInNamespace(v1alpha1.Resource("projectsettings")),
+	})
+	if err != nil {
+		return fmt.Errorf("serving project settings: %w", err)
+	}
+	group := genericapiserver.NewDefaultAPIGroupInfo(v1alpha1.GroupName, c.scheme, metav1.ParameterCodec, c.codecs)
+	group.VersionedResourcesStorageMap[v1alpha1.SchemeGroupVersion.Version] = map[string]rest.Storage{
+		"sessions":               sessions.Session,
+		"sessions/status":        sessions.Status,
+		"sessions/start":         sessions.Start,
+		"sessions/stop":          sessions.Stop,
+		"projects":               projects.Project,
+		"projects/status":        projects.Status,
+		"projectsettings":        settings.ProjectSettings,
+		"projectsettings/status": settings.Status,
+	}
+	if err := s.generic.InstallAPIGroup(&group); err != nil {
+		return fmt.Errorf("installing the group %s: %w", v1alpha1.GroupName, err)
+	}
+	return nil
+}
+
+// Run serves until the context ends, and then ends in order: requests first, the
+// feeds after them, the connection to the upstream last.
+func (s *Server) Run(ctx context.Context) error {
+	feeding, stopFeeding := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopFeeding()
+	group, serving := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.backends.Run(feeding) })
+	group.Go(func() error {
+		defer stopFeeding()
+		if err := s.generic.PrepareRun().RunWithContext(serving); err != nil {
+			return fmt.Errorf("serving: %w", err)
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return closing(s.client, err)
+	}
+	if err := s.client.Close(); err != nil {
+		return fmt.Errorf("closing the connection to the upstream: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+// Command ambient-kube-apiserver is the aggregated API server of the group
+// ambient.io. main owns options and signals; package apiserver does the work.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/version"
+
+	"github.com/ambient-code/ambient-kube/apiserver"
+	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ambient-kube-apiserver:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	options := apiserver.NewOptions()
+	logging := logsapi.NewLoggingConfiguration()
+	level := envflag.OneOf("info", "debug", "info", "warn", "error")
+	command := &cobra.Command{
+		Use:   "ambient-kube-apiserver",
+		Short: "Serve the API group ambient.io from the ambient platform's system of record",
+		Long: `ambient-kube-apiserver serves sessions, projects and projectsettings of the group
+ambient.io as native Kubernetes resources. It is registered with a cluster's API
+server as an aggregated API, keeps a watch cache equal to the upstream over gRPC,
+and writes through to it.`,
+		Args:          cobra.NoArgs,
+		Version:       version.Get().GitVersion,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := envflag.Apply(command.Flags()); err != nil {
+				return err
+			}
+			if level.String() == "debug" && logging.Verbosity == 0 {
+				logging.Verbosity = 4
+			}
+			if err := logsapi.ValidateAndApply(logging, nil); err != nil {
+				return fmt.Errorf("logging: %w", err)
+			}
+			return run(command.Context(), options)
+		},
+	}
+	flags := command.Flags()
+	options.AddFlags(flags)
+	logsapi.AddFlags(logging, flags)
+	flags.Var(level, "log-level", "How much to log; debug is the same as --v=4.")
+	flags.SetNormalizeFunc(cliflag.WordSepNormalizeFunc)
+	fallbacks := map[string][]string{"log-level": {"LOG_LEVEL"}}
+	for option, names := range apiserver.Fallbacks {
+		fallbacks[option] = names
+	}
+	envflag.Bind(flags, fallbacks)
+	return command
+}
+
+func run(ctx context.Context, options *apiserver.Options) error {
+	defer logs.FlushLogs()
+	if err := options.Validate(); err != nil {
+		return err
+	}
+	config, err := options.Config(ctx)
+	if err != nil {
+		return err
+	}
+	server, err := config.Complete().New(ctx)
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
