@@ -1,0 +1,156 @@
+package stack
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"k8s.io/client-go/kubernetes"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"github.com/ambient-code/ambient-kube/hack/process"
+)
+
+// probeTimeout bounds one question whether a process is ready.
+const probeTimeout = 5 * time.Second
+
+func (s *Stack) spec(name string, ready func(context.Context) error, arguments ...string) process.Spec {
+	return process.Spec{
+		Name: name, Path: filepath.Join(s.options.Binaries, name),
+		Args: append(arguments, s.options.Arguments[name]...),
+		Env:  process.Environment(s.options.Environment[name]...), Directory: s.options.Directory,
+		LogFile: s.files.log(name), Ready: ready,
+	}
+}
+
+func (s *Stack) startUpstream(ctx context.Context) (*process.Process, error) {
+	return s.group.Start(ctx, s.spec(UpstreamName, s.upstreamReady,
+		"--data="+s.files.data(),
+		"--listen="+s.UpstreamAddress(),
+		"--auth=static",
+		"--token-file="+s.files.token,
+		"--control-listen="+s.UpstreamControlAddress(),
+	))
+}
+
+func (s *Stack) upstreamReady(ctx context.Context) (err error) {
+	connection, err := grpc.NewClient(s.UpstreamAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("connecting to the upstream: %w", err)
+	}
+	defer func() { err = errors.Join(err, connection.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	answer, err := healthv1.NewHealthClient(connection).Check(ctx, &healthv1.HealthCheckRequest{})
+	if err != nil {
+		return fmt.Errorf("asking for the upstream's health: %w", err)
+	}
+	if answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("the upstream's health is %v", answer.GetStatus())
+	}
+	return nil
+}
+
+func (s *Stack) startExtension(ctx context.Context) (*process.Process, error) {
+	client, err := kubernetes.NewForConfig(s.Config())
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.ExtensionAuthority().CertificatePEM())
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
+	ready := func(ctx context.Context) error {
+		if err := probe(ctx, transport, "https://"+s.ExtensionAddress()+"/readyz"); err != nil {
+			return err
+		}
+		return available(ctx, client)
+	}
+	kubeconfig := s.files.kubeconfig(APIServerName)
+	return s.group.Start(ctx, s.spec(APIServerName, ready,
+		"--bind-address=127.0.0.1",
+		"--secure-port="+strconv.Itoa(s.extensionPort),
+		"--tls-cert-file="+s.files.certificate(),
+		"--tls-private-key-file="+s.files.key(),
+		"--kubeconfig="+kubeconfig,
+		"--authentication-kubeconfig="+kubeconfig,
+		"--authorization-kubeconfig="+kubeconfig,
+		"--upstream-address="+s.UpstreamAddress(),
+		"--upstream-tls=false",
+		"--upstream-token-file="+s.files.token,
+		"--lease-namespace="+Namespace,
+	))
+}
+
+// available asks kube-apiserver whether it reaches our API.
+func available(ctx context.Context, client kubernetes.Interface) error {
+	data, err := client.Discovery().RESTClient().Get().AbsPath("/apis/apiregistration.k8s.io/v1/apiservices", apiServiceName).DoRaw(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the APIService: %w", err)
+	}
+	var service apiregistrationv1.APIService
+	if err := json.Unmarshal(data, &service); err != nil {
+		return fmt.Errorf("reading the APIService: %w", err)
+	}
+	for _, condition := range service.Status.Conditions {
+		if condition.Type == apiregistrationv1.Available && condition.Status != apiregistrationv1.ConditionTrue {
+			return fmt.Errorf("kube-apiserver does not reach our API: %s: %s", condition.Reason, condition.Message)
+		}
+	}
+	// The condition may be older than the process.
+	if _, err := client.Discovery().RESTClient().Get().AbsPath("/apis/ambient.io/v1alpha1").DoRaw(ctx); err != nil {
+		return fmt.Errorf("asking for our API's resources: %w", err)
+	}
+	return nil
+}
+
+func (s *Stack) startOperator(ctx context.Context) (*process.Process, error) {
+	// It has neither port nor probe; allRun finds it if it ends.
+	return s.group.Start(ctx, s.spec(OperatorName, nil, "--kubeconfig="+s.files.kubeconfig(OperatorAccount)))
+}
+
+func (s *Stack) startReconciler(ctx context.Context) (*process.Process, error) {
+	transport := &http.Transport{DisableKeepAlives: true}
+	ready := func(ctx context.Context) error {
+		return probe(ctx, transport, "http://"+s.ReconcilerHealthAddress()+"/readyz")
+	}
+	return s.group.Start(ctx, s.spec(ReconcilerName, ready,
+		"--kubeconfig="+s.files.kubeconfig(ReconcilerName),
+		"--lease-namespace="+Namespace,
+		"--health-bind-address="+s.ReconcilerHealthAddress(),
+	))
+}
+
+// probe expects a 200.
+func probe(ctx context.Context, transport *http.Transport, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", url, err)
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", url, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	if err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", url, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s: %s", url, response.Status, strings.TrimSpace(string(body)))
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package stack
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ambient-code/ambient-kube/certs"
+	"github.com/ambient-code/ambient-kube/hack/controlplane"
+)
+
+const (
+	// A stand may run for long; its tokens and certificates are made anew at
+	// each start.
+	tokenLifetime       = 365 * 24 * time.Hour
+	certificateLifetime = 365 * 24 * time.Hour
+
+	apiServiceName = "v1alpha1.ambient.io"
+	fieldManager   = "ambient-kube-stack"
+
+	// OperatorAccount is the ServiceAccount of the stand-in operator; those of
+	// our programs have the programs' names.
+	OperatorAccount = "ambient-operator"
+
+	// ServerName is the name that our API server's certificate bears.
+	ServerName = APIServerName + "." + Namespace + ".svc"
+)
+
+// registrationTemplate adds to the local overlay what differs from stand to
+// stand.
+const registrationTemplate = `apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+- %s
+patches:
+- target:
+    kind: APIService
+    name: %s
+  patch: |-
+    - op: add
+      path: /spec/caBundle
+      value: %s
+    - op: replace
+      path: /spec/service/port
+      value: %d
+`
+
+// register applies the manifests and makes what our programs need of the
+// cluster: a serving certificate and a kubeconfig for each account.
+func (s *Stack) register(ctx context.Context) error {
+	authority := s.ExtensionAuthority()
+	pair, err := authority.Issue(certs.Leaf{
+		CommonName: ServerName, Usage: certs.Server, Lifetime: certificateLifetime, DNSNames: []string{ServerName},
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.files.key(), pair.KeyPEM, 0o600); err != nil {
+		return fmt.Errorf("keeping the serving key: %w", err)
+	}
+	if err := os.WriteFile(s.files.certificate(), pair.CertificatePEM, 0o600); err != nil {
+		return fmt.Errorf("keeping the serving certificate: %w", err)
+	}
+	if err := s.applyManifests(ctx, authority.CertificatePEM()); err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(s.Config())
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	for _, account := range []string{APIServerName, ReconcilerName, OperatorAccount} {
+		if err := s.writeAccountKubeconfig(ctx, client, account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stack) applyManifests(ctx context.Context, caBundle []byte) error {
+	// kustomize takes relative paths only, and compares them with real ones.
+	from, err := filepath.EvalSymlinks(s.files.registration())
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", s.files.registration(), err)
+	}
+	to, err := filepath.EvalSymlinks(filepath.Join(s.options.Repository, "manifests", "overlays", "local"))
+	if err != nil {
+		return fmt.Errorf("finding the manifests: %w", err)
+	}
+	overlay, err := filepath.Rel(from, to)
+	if err != nil {
+		return fmt.Errorf("finding the manifests: %w", err)
+	}
+	text := fmt.Sprintf(registrationTemplate, overlay, apiServiceName, base64.StdEncoding.EncodeToString(caBundle), s.extensionPort)
+	if err := os.WriteFile(filepath.Join(from, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("writing the registration: %w", err)
+	}
+	_, err = s.Kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--field-manager="+fieldManager, "--validate=strict", "-k", from)
+	return err
+}
+
+func (s *Stack) writeAccountKubeconfig(ctx context.Context, client kubernetes.Interface, account string) error {
+	seconds := int64(tokenLifetime / time.Second)
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
+	answer, err := client.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("asking for a token of ServiceAccount %s: %w", account, err)
+	}
+	user := &clientcmdapi.AuthInfo{Token: answer.Status.Token}
+	return controlplane.WriteKubeconfig(s.files.kubeconfig(account), s.Config().Host, s.CertificateAuthorityData(), user)
+}

@@ -1,0 +1,152 @@
+package stack
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/ambient-code/ambient-kube/hack/controlplane"
+)
+
+// The manifests are applied to a real kube-apiserver, which refuses unknown
+// fields, and each account then has its rights.
+func TestRegistration(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	s := &Stack{options: Options{Directory: t.TempDir()}}
+	if err := s.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Stop(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	}()
+	var err error
+	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{
+		Directory: s.options.Directory, Binaries: s.options.ControlPlaneBinaries, Group: s.group, Ports: s.ports, ControllerManager: true,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.register(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("a second time changes nothing", func(t *testing.T) {
+		// The status of an APIService that answers nothing changes by itself.
+		const kinds = "clusterroles,clusterrolebindings,customresourcedefinitions,serviceaccounts,services,roles,rolebindings,apiservices"
+		versions := func() string {
+			output, err := s.Kubectl(ctx, "get", kinds, "-A", "-o",
+				`jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.generation} {.spec} {.rules} {.roleRef}{"\n"}{end}`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return output
+		}
+		before := versions()
+		if !strings.Contains(before, "APIService/v1alpha1.ambient.io") || !strings.Contains(before, "ClusterRole/ambient-session-viewer") {
+			t.Fatalf("something is missing:\n%s", before)
+		}
+		if err := s.register(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if after := versions(); after != before {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	})
+
+	t.Run("the API is registered with a certificate and below custom resources", func(t *testing.T) {
+		output, err := s.Kubectl(ctx, "get", "apiservice", apiServiceName, "-o",
+			"jsonpath={.spec.groupPriorityMinimum} {.spec.versionPriority} {.spec.insecureSkipTLSVerify} {.spec.caBundle}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields := strings.Fields(output)
+		if len(fields) != 3 || fields[0] != "500" || fields[1] != "15" || len(fields[2]) < 100 {
+			t.Errorf("got %q, want 500, 15, no insecureSkipTLSVerify and a caBundle", output)
+		}
+	})
+
+	t.Run("accounts have the rights that they need and no more", func(t *testing.T) {
+		client, err := kubernetes.NewForConfig(s.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests := []struct {
+			account, verb, resource string
+			allowed                 bool
+		}{
+			{APIServerName, "create", "subjectaccessreviews.authorization.k8s.io", true},
+			{APIServerName, "create", "tokenreviews.authentication.k8s.io", true},
+			{APIServerName, "watch", "validatingadmissionpolicies.admissionregistration.k8s.io", true},
+			{APIServerName, "update", "leases.coordination.k8s.io/-n/" + Namespace, true},
+			{APIServerName, "update", "leases.coordination.k8s.io/-n/kube-system", false},
+			{APIServerName, "get", "configmaps/extension-apiserver-authentication/-n/kube-system", true},
+			{APIServerName, "get", "secrets", false},
+			{APIServerName, "delete", "namespaces", false},
+			{ReconcilerName, "patch", "sessions.ambient.io/--subresource=status", true},
+			{ReconcilerName, "patch", "sessions.ambient.io", false},
+			{ReconcilerName, "create", "agenticsessions.vteam.ambient-code", true},
+			{ReconcilerName, "patch", "agenticsessions.vteam.ambient-code/--subresource=status", false},
+			{ReconcilerName, "get", "secrets/ambient-runner-secrets", true},
+			{ReconcilerName, "get", "secrets/other", false},
+			{ReconcilerName, "list", "secrets", false},
+			{ReconcilerName, "delete", "namespaces", false},
+			{ReconcilerName, "bind", "clusterroles.rbac.authorization.k8s.io/ambient-project-view", true},
+			{ReconcilerName, "bind", "clusterroles.rbac.authorization.k8s.io/cluster-admin", false},
+			{OperatorAccount, "update", "agenticsessions.vteam.ambient-code/--subresource=status", true},
+			{OperatorAccount, "get", "sessions.ambient.io", false},
+		}
+		for _, test := range tests {
+			name := test.account + " " + test.verb + " " + test.resource
+			t.Run(name, func(t *testing.T) {
+				review := accessReview("system:serviceaccount:"+Namespace+":"+test.account, test.verb, test.resource)
+				answer, err := client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if answer.Status.Allowed != test.allowed {
+					t.Errorf("allowed: %v, want %v", answer.Status.Allowed, test.allowed)
+				}
+			})
+		}
+	})
+
+	t.Run("sessions, which may hold tokens, are not in view", func(t *testing.T) {
+		for role, want := range map[string]bool{"view": false, "edit": true, "admin": true} {
+			var rules string
+			// The rules are gathered by a controller.
+			err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+				var err error
+				rules, err = s.Kubectl(ctx, "get", "clusterrole", role, "-o", "jsonpath={range .rules[*]}{.apiGroups}{.resources}{end}")
+				return strings.Contains(rules, `"projectsettings"`), err
+			})
+			if err != nil {
+				t.Fatalf("role %s lacks projectsettings: %v", role, err)
+			}
+			if got := strings.Contains(rules, `["ambient.io"]["sessions"]`); got != want {
+				t.Errorf("sessions in role %s: %v, want %v", role, got, want)
+			}
+		}
+	})
+
+	t.Run("the kubeconfig of an account is that account's", func(t *testing.T) {
+		config, err := clientcmd.BuildConfigFromFlags("", s.AccountKubeconfig(ReconcilerName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{}); err != nil {
+			t.Errorf("reading a namespace: %v", err)
+		}
+	})
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/ambient-code/ambient-kube/hack/process"
+	"github.com/ambient-code/ambient-kube/hack/stack"
+)
+
+// failureLines is how much of a log is shown when its process failed.
+const failureLines = 20
+
+func (s *stand) up(ctx context.Context) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	running, ended, err := s.survey()
+	if err != nil {
+		return err
+	}
+	if len(running) == len(stack.Names()) {
+		s.say("It is up already. make down stops it.")
+		return s.tellNext()
+	}
+	if len(running) > 0 {
+		// Half a system is no system; the data are safe.
+		s.say("Only %d of %d processes run; they are stopped and all are started again.", len(running), len(stack.Names()))
+	}
+	for _, record := range ended {
+		s.say("%s of an earlier run has ended without make down (process %d is no longer it).", record.Name, record.PID)
+	}
+	if _, err := s.stopAll(ctx); err != nil {
+		return fmt.Errorf("stopping what is left of an earlier run: %w", err)
+	}
+	started := time.Now()
+	if err := s.startAndSeed(ctx); err != nil {
+		s.tellFailure(err)
+		return errTold
+	}
+	s.say("\nUp after %.1f s.", time.Since(started).Seconds())
+	return s.tellNext()
+}
+
+func (s *stand) startAndSeed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it took more than %v", startTimeout))
+	defer cancel()
+	progress := newProgress(s.out)
+	running, err := stack.Start(ctx, stack.Options{Directory: s.directory, Detach: true, Progress: progress.step})
+	if err == nil {
+		err = s.seed(ctx, running, progress)
+		if err == nil {
+			err = s.keepTour(running)
+		}
+		if err != nil {
+			err = errors.Join(err, running.Stop(context.WithoutCancel(ctx)))
+		}
+	}
+	progress.end(err == nil)
+	return err
+}
+
+// seed fills a new system, once: what a person deleted later must not come back.
+func (s *stand) seed(ctx context.Context, running *stack.Stack, progress *progress) error {
+	marker := filepath.Join(s.directory, "seeded")
+	if _, err := os.Stat(marker); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("looking whether there are examples already: %w", err)
+	}
+	progress.step("adding two projects and four sessions")
+	repository, err := stack.Repository()
+	if err != nil {
+		return err
+	}
+	if _, err := running.Kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(repository, "hack", "up", "seed")); err != nil {
+		return fmt.Errorf("adding examples: %w", err)
+	}
+	// One that is born on the other side.
+	command := exec.CommandContext(ctx, running.UpstreamProgram(), "sessions", "create", "Explain the on-call rota",
+		"--project=handbook", "--prompt=Explain the on-call rota to a newcomer.",
+		"--address="+running.UpstreamAddress(), "--token-file="+running.UpstreamTokenFile())
+	command.Env = process.Environment()
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("adding an example upstream: %w: %s", err, output)
+	}
+	if err := os.WriteFile(marker, nil, 0o600); err != nil {
+		return fmt.Errorf("noting that there are examples: %w", err)
+	}
+	return nil
+}
+
+// tellFailure names the part that failed and shows the end of its log.
+func (s *stand) tellFailure(failed error) {
+	var part *process.FailedError
+	if !errors.As(failed, &part) {
+		s.say("\nFAILED: %v\nNothing was left running. Logs: %s", failed, filepath.Join(s.directory, "logs"))
+		return
+	}
+	s.say("\nFAILED: %s: %v", part.Name, part.Err)
+	lines, err := process.Tail(part.LogPath, failureLines)
+	if err != nil {
+		s.say("Its log cannot be read: %v", err)
+	} else {
+		s.say("The last %d lines of its log:", len(lines))
+		for _, line := range lines {
+			s.say("  %s", line)
+		}
+	}
+	s.say("Log: %s\nNothing was left running.", part.LogPath)
+}
+
+// progress prints each step with the time that it took.
+type progress struct {
+	out   io.Writer
+	since time.Time
+}
+
+func newProgress(out io.Writer) *progress { return &progress{out: out} }
+
+func (p *progress) step(name string) {
+	p.end(true)
+	p.since = time.Now()
+	fmt.Fprintf(p.out, "  %-58s", name)
+}
+
+// end closes the line of the step that was begun last, if it isn't closed.
+func (p *progress) end(successful bool) {
+	if p.since.IsZero() {
+		return
+	}
+	word := ""
+	if !successful {
+		word = "  failed"
+	}
+	fmt.Fprintf(p.out, "%6.1f s%s\n", time.Since(p.since).Seconds(), word)
+	p.since = time.Time{}
+}
