@@ -18,6 +18,7 @@ import (
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 
 	"github.com/ambient-code/ambient-kube/apiserver/journal"
 )
@@ -75,6 +76,13 @@ func NewCached(options Options, cacheOptions CacheOptions) (apistorage.Interface
 	if err != nil {
 		return nil, nil, err
 	}
+	return newCached(store, store, cacheOptions, clock.RealClock{})
+}
+
+// newCached puts the cache in front of the store. What the cache cannot answer goes
+// to behind, which is the store or a wrapper around it.
+func newCached(store *Store, behind apistorage.Interface, cacheOptions CacheOptions, time clock.WithTicker) (apistorage.Interface, func(), error) {
+	options := store.options
 	feeding, stopFeeding := context.WithCancel(context.Background())
 	cached, err := cacher.NewCacherFromConfig(cacher.Config{
 		Storage:             &source{Store: store, feeding: feeding},
@@ -89,13 +97,14 @@ func NewCached(options Options, cacheOptions CacheOptions) (apistorage.Interface
 		NewFunc:             options.NewFunc,
 		NewListFunc:         options.NewListFunc,
 		Codec:               options.Codec,
+		Clock:               time,
 	})
 	if err != nil {
 		stopFeeding()
 		store.Stop()
 		return nil, nil, fmt.Errorf("making the cache of %s: %w", options.GroupResource, err)
 	}
-	delegator := cacher.NewCacheDelegator(cached, store)
+	delegator := cacher.NewCacheDelegator(cached, behind)
 	destroy := sync.OnceFunc(func() {
 		delegator.Stop()
 		// The cache waits for its reflector, which may be waiting for the first

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	apistorage "k8s.io/apiserver/pkg/storage"
+	"k8s.io/apiserver/pkg/util/flowcontrol"
 
 	"github.com/ambient-code/ambient-kube/apiserver/journal"
 )
@@ -55,6 +56,9 @@ func (s *Store) Watch(ctx context.Context, key string, options apistorage.ListOp
 		defer detach()
 		w.run()
 	})
+	// Flow control counts a watch as expensive until it has caught up, which takes
+	// no time here.
+	flowcontrol.WatchInitialized(ctx)
 	return w, nil
 }
 
