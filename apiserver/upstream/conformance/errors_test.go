@@ -168,7 +168,8 @@ func Test_1_9_DeleteOfMissingIDIsOKAndEmitsDeleted(t *testing.T) {
 }
 
 func Test_1_9_ExhaustedPoolIsDeadlineExceededAtTheCallersDeadline(t *testing.T) {
-	exhaustPool(t, newWorld(t))
+	server := ownServer(t, "static", "--database-pool-size=3")
+	exhaustPool(t, server.world(t, server.token), 4)
 }
 
 func Test_1_9_BrokerClosedWhileStreamingIsACleanEnd(t *testing.T) {

@@ -48,9 +48,10 @@ func Test_2_9_StatusUpdatesEmitUpdated(t *testing.T) {
 }
 
 func Test_2_9_NoSnapshotAndNoHeadersBeforeTheFirstEvent(t *testing.T) {
-	w := newWorld(t)
+	w := ownOrShared(t)
 	forEachKind(t, func(t *testing.T, kind kind) {
-		kind.create(w) // a row that a snapshot would hold
+		earlier := w.watch(kind)
+		earlier.next(kind.create(w)) // a row that a snapshot would hold
 		ctx, cancel := context.WithCancel(w.ctx)
 		defer cancel()
 		receive, header, err := kind.watch(ctx, w)

@@ -96,7 +96,7 @@ func (f *Faults) Pass(ctx context.Context, event events.Event) []events.Event {
 	if settings.Silent || f.drops.hits(settings.DropEventOneIn) {
 		return nil
 	}
-	if len(f.kept) == 0 && f.reorders.hits(settings.ReorderEventOneIn) {
+	if f.reorders.hits(settings.ReorderEventOneIn) && len(f.kept) == 0 {
 		f.kept = append(f.kept, event)
 		return nil
 	}
