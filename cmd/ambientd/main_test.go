@@ -3,7 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -145,5 +152,52 @@ func TestTheEnvironmentStandsInForOptions(t *testing.T) {
 	t.Setenv("LOG_LEVEL", "loud")
 	if _, err := execute(t); err == nil || !strings.Contains(err.Error(), "LOG_LEVEL") {
 		t.Errorf("error = %v, want one that names LOG_LEVEL", err)
+	}
+}
+
+// writeCertificate writes a self-signed certificate for 127.0.0.1 and its key.
+func writeCertificate(t *testing.T) (certificateFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encodedKey, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	certificateFile, keyFile = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	for path, block := range map[string]*pem.Block{
+		certificateFile: {Type: "CERTIFICATE", Bytes: certificate},
+		keyFile:         {Type: "PRIVATE KEY", Bytes: encodedKey},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certificateFile, keyFile
+}
+
+func TestTLS(t *testing.T) {
+	certificateFile, keyFile := writeCertificate(t)
+	serve(t, "--tls-cert-file", certificateFile, "--tls-key-file", keyFile)
+	if output, err := execute(t, "projects", "list", "--tls-ca-file", certificateFile); err != nil || !strings.HasPrefix(output, "ID") {
+		t.Errorf("with the authority: %q, %v", output, err)
+	}
+	if _, err := execute(t, "projects", "list", "--tls", "--timeout=5s"); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without the authority: %v", err)
+	}
+	if _, err := execute(t, "projects", "list", "--timeout=5s"); err == nil {
+		t.Error("without TLS the list was answered")
 	}
 }
