@@ -26,7 +26,7 @@ type Backend interface {
 	// Create makes the object upstream; afterwards the journal holds key.
 	Create(ctx context.Context, key string, object runtime.Object) error
 	// Update changes the object upstream from current to desired. Both carry what
-	// PrepareExisting added; desired has no resourceVersion.
+	// PrepareExisting added; only current has a resourceVersion.
 	Update(ctx context.Context, key string, current, desired runtime.Object) error
 	// Delete removes the object upstream; afterwards the journal lacks key.
 	Delete(ctx context.Context, key string, current runtime.Object) error
@@ -56,6 +56,9 @@ type Options struct {
 	// PrepareExisting, if set, completes the copy of the stored object that an
 	// update starts from. It is never called for reads, lists and watches.
 	PrepareExisting func(runtime.Object) error
+	// Settle, if set, corrects an update before it is compared with the existing
+	// object as PrepareExisting left it. It may change the update only.
+	Settle func(existing, updated runtime.Object) error
 	// Unchanged, if set, tells whether an update would change nothing that is
 	// stored; by default equal encodings are unchanged. Neither object carries a
 	// resourceVersion, and neither may be changed.

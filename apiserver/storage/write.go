@@ -127,6 +127,7 @@ func (s *Store) GuaranteedUpdate(
 		if err != nil {
 			return nil, err
 		}
+		updated = updated.DeepCopyObject()
 		for _, object := range []runtime.Object{reference, updated} {
 			if err := s.versioner.PrepareObjectForStorage(object); err != nil {
 				return nil, fmt.Errorf("preparing %s for storage: %w", key, err)
@@ -135,6 +136,11 @@ func (s *Store) GuaranteedUpdate(
 		if !exists {
 			return func() error { return s.create(ctx, key, updated, destination) }, nil
 		}
+		if s.options.Settle != nil {
+			if err := s.options.Settle(reference, updated); err != nil {
+				return nil, fmt.Errorf("settling the update of %s: %w", key, err)
+			}
+		}
 		unchanged, err := s.unchanged(reference, updated)
 		if err != nil {
 			return nil, fmt.Errorf("comparing %s with its update: %w", key, err)
@@ -142,6 +148,9 @@ func (s *Store) GuaranteedUpdate(
 		return func() error {
 			if unchanged {
 				return give(current.Value, destination)
+			}
+			if err := s.versioner.UpdateObject(reference, current.Revision); err != nil {
+				return fmt.Errorf("stamping %s: %w", key, err)
 			}
 			return s.update(ctx, key, reference, updated, destination)
 		}, nil
