@@ -17,6 +17,7 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/backend"
 	"github.com/ambient-code/ambient-kube/apiserver/journal"
+	"github.com/ambient-code/ambient-kube/apiserver/ownership"
 	"github.com/ambient-code/ambient-kube/apiserver/registry/project"
 	"github.com/ambient-code/ambient-kube/apiserver/registry/projectsettings"
 	"github.com/ambient-code/ambient-kube/apiserver/registry/session"
@@ -70,9 +71,18 @@ func closing(client *upstream.Client, cause error) error {
 }
 
 func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
+	converter, err := ownership.NewTypeConverter(c.generic.OpenAPIV3Config)
+	if err != nil {
+		return nil, err
+	}
+	owners, err := ownership.NewMover(c.scheme, converter)
+	if err != nil {
+		return nil, err
+	}
 	backends, err := backend.New(backend.Options{
 		Client:       client,
 		Translator:   translate.New(translate.Options{Cluster: c.cluster, UnassignedNamespace: c.options.UnassignedNamespace}),
+		Owners:       owners,
 		MaxStaleness: c.options.MaxStaleness,
 		NewJournal: func() *backend.Journal {
 			return journal.New[runtime.Object](journal.Options{Epoch: c.epoch})

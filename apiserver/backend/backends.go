@@ -26,6 +26,8 @@ type Options struct {
 	// MaxStaleness is the age of the upstream's last answer above which reads that
 	// claim to be current, and writes, are refused.
 	MaxStaleness time.Duration
+	// Owners moves the ownership of fields that the upstream changes; may be nil.
+	Owners Mover
 	// Metrics receives what the feeds do; may be nil.
 	Metrics feed.Metrics
 }
@@ -74,7 +76,7 @@ func New(options Options) (*Backends, error) {
 }
 
 func newKind[R message](j *Journal, resource string, locks *keyLocks, writes *limiter, options Options) kind[R] {
-	return kind[R]{index: newIndex[R](j), resource: v1alpha1.Resource(resource), locks: locks, writes: writes, maxStaleness: options.MaxStaleness}
+	return kind[R]{index: newIndex[R](j), succession: succession{options.Owners}, resource: v1alpha1.Resource(resource), locks: locks, writes: writes, maxStaleness: options.MaxStaleness}
 }
 
 // Run keeps all kinds equal to the upstream until the context ends.

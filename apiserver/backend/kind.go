@@ -24,6 +24,7 @@ const retryAfterSeconds = 1
 // kind is what the backends of all kinds have in common.
 type kind[R message] struct {
 	*index[R]
+	succession
 	resource     schema.GroupResource
 	feed         *feed.Feed[R]
 	locks        *keyLocks

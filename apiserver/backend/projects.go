@@ -46,6 +46,7 @@ func (p *Projects) Publish(id string, row *ambientv1.Project) {
 		if generation := generationAfter(previous, object, changed); generation != object.Generation {
 			object = p.translator.Project(row, generation)
 		}
+		p.inheritOwners(previous, object, p.writing[id] > 0, changed)
 	}
 	p.put(id, ProjectsPrefix+"/"+id, row, object)
 	p.changed(id, row)
@@ -114,7 +115,7 @@ func (p *Projects) Update(ctx context.Context, key string, current, desired runt
 	if err != nil || request == nil {
 		return err
 	}
-	return p.write(ctx, id, request)
+	return p.duringWrite(id, func() error { return p.write(ctx, id, request) })
 }
 
 // write sends an update of the project row.

@@ -1,11 +1,13 @@
 package backend
 
 import (
+	"maps"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/journal"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
@@ -30,10 +32,28 @@ type index[R any] struct {
 	journal *Journal
 	byID    map[string]*placed[R]
 	byKey   map[string]string
+	// writing counts the writes of ours under way, by id: what changes meanwhile
+	// brings its own record of who owns it.
+	writing map[string]int
 }
 
 func newIndex[R any](j *Journal) *index[R] {
-	return &index[R]{journal: j, byID: map[string]*placed[R]{}, byKey: map[string]string{}}
+	return &index[R]{journal: j, byID: map[string]*placed[R]{}, byKey: map[string]string{}, writing: map[string]int{}}
+}
+
+// duringWrite calls write while the id counts as being written by us.
+func (x *index[R]) duringWrite(id string, write func() error) error {
+	x.mu.Lock()
+	x.writing[id]++
+	x.mu.Unlock()
+	defer func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.writing[id]--; x.writing[id] == 0 {
+			delete(x.writing, id)
+		}
+	}()
+	return write()
 }
 
 // put publishes the object of the row under the key. Equal content is no event;
@@ -113,6 +133,38 @@ func stampLast(revision uint64, last runtime.Object) runtime.Object {
 	object := last.DeepCopyObject()
 	stamp(object, revision)
 	return object
+}
+
+// succession is what an object inherits from the one that stood before it under
+// the same id, when the upstream changed the row.
+type succession struct {
+	mover Mover
+}
+
+// Mover moves the ownership of fields from one state of an object to the next.
+type Mover interface {
+	Move(previous, next runtime.Object) error
+}
+
+// inheritOwners gives next the ownership that follows from previous, unless the
+// change is our own and brings its record along.
+func (s succession) inheritOwners(previous, next runtime.Object, ourWrite, changed bool) {
+	before, err := meta.Accessor(previous)
+	if err != nil || ourWrite || s.mover == nil || len(before.GetManagedFields()) == 0 {
+		return
+	}
+	after, err := meta.Accessor(next)
+	if err != nil {
+		return
+	}
+	if !changed && maps.Equal(before.GetLabels(), after.GetLabels()) && maps.Equal(before.GetAnnotations(), after.GetAnnotations()) {
+		after.SetManagedFields(before.GetManagedFields())
+		return
+	}
+	if err := s.mover.Move(previous, next); err != nil {
+		// The stored record stands: at worst an apply meets a conflict less.
+		klog.Background().V(2).Info("Could not move the ownership of fields that the upstream changed", "object", after.GetName(), "err", err)
+	}
 }
 
 // generationAfter returns the generation of an object whose row changed while we

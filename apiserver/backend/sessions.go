@@ -83,6 +83,7 @@ func (s *Sessions) place(id string, row *ambientv1.Session) {
 			placement.Generation = generation
 			object = s.translator.Session(row, placement)
 		}
+		s.inheritOwners(previous, object, s.writing[id] > 0, changed)
 	}
 	s.put(id, SessionsPrefix+"/"+placement.Namespace+"/"+placement.Name, row, object)
 }
@@ -143,12 +144,14 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 	}
 	if spec != nil {
 		spec.Id = id
-		err := s.call(ctx, false, session.Name, func(ctx context.Context) error {
-			answer, err := s.client.UpdateSession(ctx, spec)
-			if err == nil {
-				s.observe(ctx, roundSession(answer))
-			}
-			return err
+		err := s.duringWrite(id, func() error {
+			return s.call(ctx, false, session.Name, func(ctx context.Context) error {
+				answer, err := s.client.UpdateSession(ctx, spec)
+				if err == nil {
+					s.observe(ctx, roundSession(answer))
+				}
+				return err
+			})
 		})
 		if err != nil {
 			return missingParent(err, session)

@@ -86,6 +86,7 @@ func (s *Settings) place(id string, row *ambientv1.ProjectSettings) {
 		if generation := generationAfter(previous, object, changed); generation != object.Generation {
 			object = s.translator.ProjectSettings(row, project, generation)
 		}
+		s.inheritOwners(previous, object, s.writing[id] > 0, changed)
 	}
 	s.put(id, SettingsPrefix+"/"+object.Namespace+"/"+object.Name, row, object)
 }
@@ -202,9 +203,14 @@ func (s *Settings) write(ctx context.Context, id string, row *ambientv1.ProjectS
 	if err != nil {
 		return err
 	}
+	return s.duringWrite(id, func() error { return s.send(ctx, id, row.GetProjectId(), own, onProject) })
+}
+
+// send writes the settings' own row and the project's; either may be absent.
+func (s *Settings) send(ctx context.Context, id, projectID string, own *ambientv1.UpdateProjectSettingsRequest, onProject *ambientv1.UpdateProjectRequest) error {
 	if own != nil {
 		own.Id = id
-		err := s.call(ctx, false, desired.Name, func(ctx context.Context) error {
+		err := s.call(ctx, false, v1alpha1.ProjectSettingsName, func(ctx context.Context) error {
 			answer, err := s.client.UpdateProjectSettings(ctx, own)
 			if err == nil {
 				s.observe(ctx, roundSettings(answer))
@@ -218,7 +224,7 @@ func (s *Settings) write(ctx context.Context, id string, row *ambientv1.ProjectS
 	if onProject == nil {
 		return nil
 	}
-	return s.projects.write(ctx, row.GetProjectId(), onProject)
+	return s.projects.write(ctx, projectID, onProject)
 }
 
 // Delete empties the settings; only settings annotated to allow it are deleted
@@ -247,15 +253,5 @@ func (s *Settings) Delete(ctx context.Context, key string, current runtime.Objec
 	if err != nil {
 		return err
 	}
-	if err := s.call(ctx, false, settings.Name, func(ctx context.Context) error {
-		own.Id = id
-		answer, err := s.client.UpdateProjectSettings(ctx, own)
-		if err == nil {
-			s.observe(ctx, roundSettings(answer))
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	return s.projects.write(ctx, row.GetProjectId(), onProject)
+	return s.send(ctx, id, row.GetProjectId(), own, onProject)
 }
