@@ -1,0 +1,156 @@
+# ambient-kube: `make help` says what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+export GO ?= go
+
+BUILD := .build
+BIN   := $(BUILD)/bin
+RACE  := $(BUILD)/race
+KUBE  := $(BUILD)/kube
+TOOLS := $(BUILD)/tools
+
+VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || \
+	echo "v0.0.0-$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)")
+
+# One set of flags for every release build, here and in hack/kube, so that all
+# share one build cache.
+export CGO_ENABLED := 0
+export GOFLAGS := -buildvcs=false -trimpath -tags=grpcnotrace
+LDFLAGS := -s -w \
+	-X k8s.io/component-base/version.gitVersion=$(VERSION) \
+	-X k8s.io/client-go/pkg/version.gitVersion=$(VERSION)
+
+# And one for the race detector: our own programs and our tests, never the
+# control plane, and not ambientd, which stands for somebody else's server.
+RACE_ENV := CGO_ENABLED=1
+RACE_FLAGS := -race
+
+# `make test PACKAGES=./apiserver/... RUN=TestName` tests a part.
+PACKAGES ?= ./...
+RUN      ?=
+COUNT    ?=
+TEST_FLAGS := $(if $(RUN),-run '$(RUN)') $(if $(COUNT),-count=$(COUNT))
+
+# What tests start.
+TEST_ENV := $(RACE_ENV) AMBIENT_KUBE_BINARIES=$(abspath $(RACE)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE))
+
+##@ Use
+.PHONY: up down status logs clean
+
+up: preflight $(KUBE)/.built binaries ## start everything on this machine, with examples
+	@$(BIN)/up up
+
+# These work on what is there, even if the tree does not compile just now.
+status: $(BIN)/up ## tell what runs
+	@$(BIN)/up status
+
+logs: $(BIN)/up ## print the end of each log; NAME=etcd LINES=100 for one
+	@$(BIN)/up logs $(if $(NAME),--name=$(NAME)) $(if $(LINES),--lines=$(LINES))
+
+down: $(BIN)/up ## stop everything, keep the data
+	@$(BIN)/up down
+
+clean: $(BIN)/up ## stop everything, remove the data; built programs stay
+	@$(BIN)/up clean
+
+##@ Build
+.PHONY: build binary binaries control-plane race generate
+
+build: preflight binaries ## build our programs into .build/bin
+binary: build ## the same
+
+binaries:
+	@mkdir -p $(BIN)
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./hack/up ./hack/operator
+
+$(BIN)/up:
+	@hack/preflight.sh
+	@mkdir -p $(BIN)
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./hack/up
+
+control-plane: preflight $(KUBE)/.built ## build Kubernetes from source into .build/kube, if it is not there
+
+$(KUBE)/.built: hack/kube/go.mod hack/kube/etcd/main.go
+	@hack/kube/build.sh $(KUBE)
+	@touch $@
+
+race: binaries
+	@mkdir -p $(RACE)
+	@$(RACE_ENV) $(GO) build $(RACE_FLAGS) -ldflags '$(LDFLAGS)' -o $(RACE)/ ./cmd/ambient-kube-apiserver ./cmd/ambient-kube-reconciler ./hack/operator
+	@cp -p $(BIN)/ambientd $(RACE)/ambientd
+
+generate: preflight ## generate code from .proto files and API types
+	$(GO) run ./hack/protogen
+	hack/codegen.sh
+
+##@ Check
+.PHONY: preflight fmt lint verify test unit e2e conformance bench soak fuzz
+
+preflight:
+	@hack/preflight.sh $(PREFLIGHT)
+
+fmt: ## format the Go code
+	@gofmt -s -l -w $(GO_FILES)
+
+GO_FILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | while read -r file; do [[ -f $$file ]] && echo "$$file" || true; done)
+
+lint: $(TOOLS)/golangci-lint $(TOOLS)/staticcheck ## run golangci-lint and staticcheck
+	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/golangci-lint run
+
+$(TOOLS)/golangci-lint $(TOOLS)/staticcheck &: hack/tools/go.mod
+	@mkdir -p $(TOOLS)
+	@echo "Building the linters. The first time, this takes some minutes."
+	@$(GO) build -C hack/tools -o $(abspath $(TOOLS))/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint honnef.co/go/tools/cmd/staticcheck
+
+verify: preflight ## all that can be said without running: format, vet, lint, generated code
+	@unformatted=$$(gofmt -s -l $(GO_FILES)); if [[ -n $$unformatted ]]; then echo "Not formatted:" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	$(MAKE) --no-print-directory lint
+	hack/verify-generated.sh
+
+test: PREFLIGHT := cc
+test: preflight $(KUBE)/.built race ## everything: vet, unit tests and end-to-end tests with the race detector
+	@echo "== vet"
+	@$(GO) vet $(PACKAGES)
+	@echo "== unit tests"
+	@$(MAKE) --no-print-directory unit
+	@echo "== end-to-end tests"
+	@$(MAKE) --no-print-directory e2e
+	@echo "All tests passed."
+
+unit:
+	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -timeout=20m $(TEST_FLAGS) $$($(GO) list $(PACKAGES) | grep -v /hack/e2e)
+
+e2e:
+	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -timeout=40m $(TEST_FLAGS) ./hack/e2e/...
+
+conformance: preflight ## prove an upstream server: UPSTREAM=host:port TOKEN_FILE=f [CA_FILE=f]
+	@[[ -n "$(UPSTREAM)" ]] || { echo "Say which server: make conformance UPSTREAM=host:port TOKEN_FILE=file" >&2; exit 1; }
+	AMBIENT_CONFORMANCE_ADDRESS=$(UPSTREAM) AMBIENT_CONFORMANCE_TOKEN_FILE=$(TOKEN_FILE) AMBIENT_CONFORMANCE_CA_FILE=$(CA_FILE) \
+		$(GO) test -v -count=1 -timeout=30m ./apiserver/upstream/conformance
+
+BENCH ?= .
+bench: preflight ## run the benchmarks; BENCH=pattern for some
+	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -timeout=60m $(PACKAGES)
+
+MINUTES ?= 30
+soak: PREFLIGHT := cc
+soak: preflight $(KUBE)/.built race ## repeat the end-to-end tests for MINUTES=30
+	@$(TEST_ENV) hack/soak.sh $(MINUTES)
+
+FUZZTIME ?= 1m
+fuzz: preflight ## run every fuzz target for FUZZTIME=1m
+	@hack/fuzz.sh $(FUZZTIME)
+
+##@ Help
+.PHONY: help
+help: ## print this
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
