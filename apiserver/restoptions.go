@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 
@@ -37,14 +38,45 @@ func (g restOptionsGetter) GetRESTOptions(resource schema.GroupResource, _ runti
 	return options, nil
 }
 
-func newRESTOptionsGetter(codec runtime.Codec, backends *backend.Backends) (restOptionsGetter, error) {
+// reporter is the manager that reports the status of our kinds.
+const reporter = "ambient-kube-reconciler"
+
+// computedConditions are the conditions that this server fills in itself.
+var computedConditions = []string{v1alpha1.ConditionReady, "Stalled", v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict}
+
+// served is what a resource is made of.
+type served struct {
+	kind string
+	// computed are the fields of the status that nobody reports.
+	computed []string
+	storage  storage.Options
+}
+
+func newRESTOptionsGetter(codec runtime.Codec, converter managedfields.TypeConverter, backends *backend.Backends) restOptionsGetter {
 	isProject := func(namespace string) bool { return backends.Projects.Known(namespace) }
 	getter := restOptionsGetter{}
-	for resource, options := range map[string]storage.Options{
-		"sessions":        {Journal: backends.SessionJournal, Backend: backends.Sessions, MayHold: isProject},
-		"projects":        {Journal: backends.ProjectJournal, Backend: backends.Projects},
-		"projectsettings": {Journal: backends.SettingsJournal, Backend: backends.Settings, MayHold: isProject},
+	for resource, served := range map[string]served{
+		"sessions": {
+			kind: "Session", computed: []string{"sessionID", "projectID"},
+			storage: storage.Options{Journal: backends.SessionJournal, Backend: backends.Sessions, MayHold: isProject},
+		},
+		"projects": {
+			kind: "Project", computed: []string{"upstreamName", "phase"},
+			storage: storage.Options{Journal: backends.ProjectJournal, Backend: backends.Projects},
+		},
+		"projectsettings": {
+			kind: "ProjectSettings", computed: []string{"settingsID"},
+			storage: storage.Options{Journal: backends.SettingsJournal, Backend: backends.Settings, MayHold: isProject},
+		},
 	} {
+		owner := &storage.StatusOwner{
+			Manager: reporter, Kind: v1alpha1.SchemeGroupVersion.WithKind(served.kind), Converter: converter,
+			Computed: served.computed, ComputedConditions: computedConditions,
+			RequestPhases: []string{string(v1alpha1.SessionPending), string(v1alpha1.SessionStopping)},
+		}
+		options := served.storage
+		options.PrepareExisting = owner.Derive
+		options.Settle = owner.Settle
 		options.Unchanged = translate.Equal
 		getter[v1alpha1.Resource(resource)] = generic.RESTOptions{
 			StorageConfig: &storagebackend.ConfigForResource{
@@ -57,5 +89,5 @@ func newRESTOptionsGetter(codec runtime.Codec, backends *backend.Backends) (rest
 			ResourcePrefix:          "/" + resource,
 		}
 	}
-	return getter, nil
+	return getter
 }

@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
@@ -96,7 +97,7 @@ func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
 		return nil, fmt.Errorf("making the generic API server: %w", err)
 	}
 	server := &Server{generic: generic, client: client, backends: backends}
-	if err := server.install(c); err != nil {
+	if err := server.install(c, converter); err != nil {
 		return nil, err
 	}
 	for name, synced := range map[string]func() error{"sessions": backends.Sessions.Synced, "projects": backends.Projects.Synced, "projectsettings": backends.Settings.Synced} {
@@ -109,11 +110,8 @@ func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
 }
 
 // install registers the resources of the group.
-func (s *Server) install(c CompletedConfig) error {
-	getter, err := newRESTOptionsGetter(c.codecs.LegacyCodec(v1alpha1.SchemeGroupVersion), s.backends)
-	if err != nil {
-		return err
-	}
+func (s *Server) install(c CompletedConfig, converter managedfields.TypeConverter) error {
+	getter := newRESTOptionsGetter(c.codecs.LegacyCodec(v1alpha1.SchemeGroupVersion), converter, s.backends)
 	rules := policy{namespaces: namespaceGuard{c.client}, backends: s.backends, unassignedNamespace: c.options.UnassignedNamespace}
 	sessions, err := session.NewREST(c.scheme, getter, session.Hooks{
 		BeforeCreate: rules.createInProject(v1alpha1.Resource("sessions"), "Session"),
