@@ -169,6 +169,17 @@ func (b *Brake) Trip() {
 	b.tripped = true
 }
 
+// Release lets go if nothing is held back, and returns whether it did.
+func (b *Brake) Release() bool {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if !b.tripped || len(b.suspects) > 0 {
+		return false
+	}
+	b.tripped = false
+	return true
+}
+
 // Approve allows the removal of exactly the set with the hash, and returns how
 // many objects that are; none if the set is another one by now.
 func (b *Brake) Approve(hash string) int {

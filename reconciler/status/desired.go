@@ -48,7 +48,7 @@ func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, fro
 	now := metav1.NewTime(change.Now.UTC().Truncate(time.Second))
 	projected := keptProjection(session.Status.Conditions)
 	if resource != nil {
-		to.AgenticSession = reference(session, resource)
+		to.AgenticSession = &v1alpha1.AgenticSessionReference{Namespace: resource.GetNamespace(), Name: resource.GetName(), UID: resource.GetUID()}
 		if from.Phase != "" {
 			observe(&to, session, resource, from, change)
 		}
@@ -68,16 +68,6 @@ func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, fro
 	}
 	if projected != nil {
 		to.Conditions = append(to.Conditions, *projected)
-	}
-	return to
-}
-
-// reference names the AgenticSession. The upstream fixes the name when the
-// session is created and offers no way to change it.
-func reference(session *v1alpha1.Session, resource *unstructured.Unstructured) *v1alpha1.AgenticSessionReference {
-	to := &v1alpha1.AgenticSessionReference{Namespace: resource.GetNamespace(), Name: resource.GetName(), UID: resource.GetUID()}
-	if known := session.Status.AgenticSession; known != nil && known.Name != "" {
-		to.Name = known.Name
 	}
 	return to
 }

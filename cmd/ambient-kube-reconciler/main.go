@@ -1,0 +1,98 @@
+// Command ambient-kube-reconciler projects the native API of the ambient platform
+// into a cluster: a namespace for each Project, an AgenticSession for each
+// Session, RoleBindings for ProjectSettings.
+//
+// main owns options and signals; package reconciler does the work.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"k8s.io/component-base/version"
+	"k8s.io/klog/v2"
+
+	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
+	"github.com/ambient-code/ambient-kube/reconciler"
+	"github.com/ambient-code/ambient-kube/reconciler/baseline"
+	"github.com/ambient-code/ambient-kube/reconciler/project"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ambient-kube-reconciler:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	var (
+		options    = reconciler.NewOptions()
+		mode       = envflag.OneOf(string(options.Mode), string(reconciler.ModeKube), string(reconciler.ModeTest))
+		starts     = envflag.OneOf(string(options.StartPolicy), string(baseline.OnCreate), string(baseline.OnRequest))
+		namespaces = envflag.OneOf(string(options.NamespacePolicy), string(project.Retain), string(project.Delete))
+		level      = envflag.OneOf("info", "debug", "info", "warn", "error")
+	)
+	command := &cobra.Command{
+		Use:   "ambient-kube-reconciler",
+		Short: "Project sessions, projects and their settings into a Kubernetes cluster",
+		Long: `ambient-kube-reconciler makes a namespace for each Project, an AgenticSession for
+each Session and RoleBindings for ProjectSettings, and carries back what the
+platform's operator says of the sessions. It knows Kubernetes APIs only.`,
+		Args:          cobra.NoArgs,
+		Version:       version.Get().GitVersion,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := envflag.Apply(command.Flags()); err != nil {
+				return err
+			}
+			if err := setUpLogging(level.String()); err != nil {
+				return err
+			}
+			options.Mode = reconciler.Mode(mode.String())
+			options.StartPolicy = baseline.Policy(starts.String())
+			options.NamespacePolicy = project.Policy(namespaces.String())
+			return reconciler.Run(command.Context(), options)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&options.Kubeconfig, "kubeconfig", options.Kubeconfig, "path of the kubeconfig file; without it, the cluster that the process runs in")
+	flags.StringVar(&options.LeaseNamespace, "lease-namespace", options.LeaseNamespace, "namespace of the Lease, and of the record of what was there before the first start")
+	flags.StringVar(&options.LeaseName, "lease-name", options.LeaseName, "name of the Lease")
+	flags.BoolVar(&options.LeaderElect, "leader-elect", options.LeaderElect, "work only while holding the Lease")
+	flags.DurationVar(&options.LeaseDuration, "lease-duration", options.LeaseDuration, "how long a Lease holds that is not renewed")
+	flags.DurationVar(&options.RenewDeadline, "lease-renew-deadline", options.RenewDeadline, "how long the leader tries to renew before it gives up")
+	flags.DurationVar(&options.RetryPeriod, "lease-retry-period", options.RetryPeriod, "time between two tries to take or renew the Lease")
+	flags.StringVar(&options.HealthBindAddress, "health-bind-address", options.HealthBindAddress, "address of /livez, /readyz and /metrics")
+	flags.IntVar(&options.Workers, "workers", options.Workers, "how many objects of each kind are worked on at a time")
+	flags.StringVar(&options.UnassignedNamespace, "unassigned-namespace", options.UnassignedNamespace, "namespace that shows sessions without a project; nothing is projected from it")
+	flags.Var(mode, "mode", "kube projects into the cluster; test writes nothing and counts what it sees")
+	flags.Var(starts, "start-policy", "when a session runs whose phase is empty: as soon as it is created, or when its phase is set to Pending")
+	flags.Var(namespaces, "namespace-policy", "what becomes of the namespace of a deleted project; delete waits until no session is left in it")
+	flags.Var(level, "log-level", "least severe messages to log")
+	envflag.Bind(flags, map[string][]string{
+		"kubeconfig": {"KUBECONFIG"},
+		"log-level":  {"LOG_LEVEL"},
+		"mode":       {"MODE"},
+	})
+	return command
+}
+
+// setUpLogging makes the libraries and our own code log alike.
+func setUpLogging(level string) error {
+	var parsed slog.Level
+	if err := parsed.UnmarshalText([]byte(level)); err != nil {
+		return fmt.Errorf("--log-level: %w", err)
+	}
+	klog.SetSlogLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: parsed})))
+	return nil
+}

@@ -1,0 +1,96 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/client-go/tools/leaderelection"
+)
+
+// probes answers whether the process is alive and ready, and serves metrics.
+type probes struct {
+	election *leaderelection.HealthzAdaptor
+
+	mutex sync.Mutex
+	// waiting is what the process waits for, "" once it is ready.
+	waiting string
+}
+
+// electionTimeout is how long a lease may be expired until the process, which
+// should have ended then, counts as stuck.
+const electionTimeout = 20 * time.Second
+
+func newProbes() *probes {
+	return &probes{election: leaderelection.NewLeaderHealthzAdaptor(electionTimeout), waiting: "starting"}
+}
+
+// waitFor says what the process waits for; "" for nothing.
+func (p *probes) waitFor(what string) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.waiting = what
+}
+
+func (p *probes) live(w http.ResponseWriter, request *http.Request) {
+	if err := p.election.Check(request); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// ready is about the process, not about the lead: a standby that waits for the
+// lease is ready, or else no roll-out would ever end.
+func (p *probes) ready(w http.ResponseWriter, _ *http.Request) {
+	p.mutex.Lock()
+	waiting := p.waiting
+	p.mutex.Unlock()
+	if waiting != "" {
+		http.Error(w, "waiting for "+waiting, http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// serve answers on address until ctx ends.
+func (p *probes) serve(ctx context.Context, address string, registry *prometheus.Registry, further map[string]http.Handler) error {
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /livez", p.live)
+	routes.HandleFunc("GET /readyz", p.ready)
+	routes.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	for path, handler := range further {
+		routes.Handle(path, handler)
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("opening --health-bind-address: %w", err)
+	}
+	server := &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second}
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Serve(listener) }()
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("serving probes on %s: %w", address, err)
+	case <-ctx.Done():
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("ending the probes: %w", err)
+	}
+	if err := <-stopped; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving probes on %s: %w", address, err)
+	}
+	return nil
+}
+
+// describe joins the names of what is waited for.
+func describe(names []string) string { return strings.Join(names, ", ") }

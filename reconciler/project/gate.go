@@ -1,0 +1,104 @@
+package project
+
+import (
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/ambient-code/ambient-kube/reconciler/session"
+)
+
+// Stores are the informers' stores that the answers come from.
+type Stores struct {
+	Projects, Namespaces cache.Store
+	// Secrets holds the metadata of the runner secrets.
+	Secrets cache.Store
+}
+
+// Gate knows whether a namespace may hold AgenticSessions.
+type Gate struct {
+	stores     Stores
+	unassigned string
+
+	mutex sync.Mutex
+	// secrets holds the namespaces, by UID, in which a secret was made or found
+	// that the informer may not show yet.
+	secrets map[types.UID]bool
+}
+
+var _ session.Gate = (*Gate)(nil)
+
+// NewGate returns a Gate. Sessions without a project are shown in the namespace
+// unassigned.
+func NewGate(stores Stores, unassigned string) *Gate {
+	return &Gate{stores: stores, unassigned: unassigned, secrets: map[types.UID]bool{}}
+}
+
+// Obstacle implements session.Gate.
+func (g *Gate) Obstacle(namespace string) session.Obstacle {
+	if namespace == g.unassigned {
+		return session.Obstacle{Reason: ReasonNoProject, Message: "The session belongs to no project, or to one whose name can't be a namespace."}
+	}
+	if _, found, err := g.stores.Projects.GetByKey(namespace); err != nil || !found {
+		return session.Obstacle{Reason: ReasonNoProject, Message: fmt.Sprintf("There is no project %s.", namespace)}
+	}
+	object, found, err := g.stores.Namespaces.GetByKey(namespace)
+	if err != nil || !found {
+		return notReady(fmt.Sprintf("Namespace %s is not there yet.", namespace))
+	}
+	held, ok := object.(*corev1.Namespace)
+	switch {
+	case !ok:
+		return notReady(fmt.Sprintf("Namespace %s can't be read.", namespace))
+	case terminating(held):
+		state := stateTerminating(namespace)
+		return session.Obstacle{Reason: session.ReasonNamespaceTerminating, Message: state.message}
+	case !Ours(held, namespace) && !adopted(held):
+		return session.Obstacle{Reason: ReasonNotAdopted, Message: stateNotAdopted(namespace).message}
+	case !labelled(held, namespace):
+		return notReady(fmt.Sprintf("Namespace %s is not open for the operator yet.", namespace))
+	case !g.hasSecret(held):
+		return notReady(fmt.Sprintf("Secret %s in namespace %s, without which the first prompt would be lost, is not there yet.", SecretName, namespace))
+	default:
+		return session.Obstacle{}
+	}
+}
+
+func notReady(message string) session.Obstacle {
+	return session.Obstacle{Reason: ReasonNotReady, Message: message, Transient: true}
+}
+
+func (g *Gate) hasSecret(namespace *corev1.Namespace) bool {
+	_, shown, err := g.stores.Secrets.GetByKey(namespace.Name + "/" + SecretName)
+	if err == nil && shown {
+		return true
+	}
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	return g.secrets[namespace.UID]
+}
+
+// secretMade notes that the namespace has the secret, before the informer shows
+// it.
+func (g *Gate) secretMade(namespace metav1.Object) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	g.secrets[namespace.GetUID()] = true
+}
+
+// SecretShown notes that the informer has caught up, or that the secret is gone:
+// from now on its word counts.
+func (g *Gate) SecretShown(namespace string) {
+	object, found, err := g.stores.Namespaces.GetByKey(namespace)
+	held, ok := object.(*corev1.Namespace)
+	if err != nil || !found || !ok {
+		return
+	}
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	delete(g.secrets, held.UID)
+}

@@ -1,0 +1,106 @@
+package project
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	applyv1alpha1 "github.com/ambient-code/ambient-kube/apiserver/client/applyconfiguration/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
+)
+
+// Conditions returns the conditions known, with Ready and Projected saying the
+// same: the object is as it was asked for once it is projected.
+func Conditions(known []metav1.Condition, generation int64, ready bool, reason, message string) []metav1.Condition {
+	conditions := append([]metav1.Condition(nil), known...)
+	meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionTranslated)
+	status := metav1.ConditionFalse
+	if ready {
+		status = metav1.ConditionTrue
+	}
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionProjected} {
+		meta.SetStatusCondition(&conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: generation,
+		})
+	}
+	return conditions
+}
+
+// ApplyConditions returns the conditions as a configuration to apply.
+func ApplyConditions(conditions []metav1.Condition) []*applymetav1.ConditionApplyConfiguration {
+	result := make([]*applymetav1.ConditionApplyConfiguration, 0, len(conditions))
+	for _, condition := range conditions {
+		configuration := applymetav1.Condition().
+			WithType(condition.Type).
+			WithStatus(condition.Status).
+			WithReason(condition.Reason).
+			WithMessage(condition.Message).
+			WithLastTransitionTime(condition.LastTransitionTime)
+		if condition.ObservedGeneration != 0 {
+			configuration.WithObservedGeneration(condition.ObservedGeneration)
+		}
+		result = append(result, configuration)
+	}
+	return result
+}
+
+// SameConditions tells whether a and b differ in nothing that is applied.
+func SameConditions(known, wanted []metav1.Condition) bool {
+	known = append([]metav1.Condition(nil), known...)
+	meta.RemoveStatusCondition(&known, v1alpha1.ConditionTranslated)
+	if len(known) != len(wanted) {
+		return false
+	}
+	for _, condition := range wanted {
+		held := meta.FindStatusCondition(known, condition.Type)
+		if held == nil || !equality.Semantic.DeepEqual(*held, condition) {
+			return false
+		}
+	}
+	return true
+}
+
+// report applies the Project's status, if it is not what it should be.
+func (c *Controller) report(ctx context.Context, project *v1alpha1.Project, now state) error {
+	known := project.Status
+	namespace := ""
+	if now.ready {
+		namespace = project.Name
+	}
+	conditions := Conditions(known.Conditions, project.Generation, now.ready, now.reason, now.message)
+	if known.Namespace == namespace && known.ObservedGeneration == project.Generation && SameConditions(known.Conditions, conditions) {
+		return nil
+	}
+	// What is left out is taken away: the upstream's own text is repeated.
+	status := applyv1alpha1.ProjectStatus().
+		WithObservedGeneration(project.Generation).
+		WithConditions(ApplyConditions(conditions)...)
+	if known.Phase != "" {
+		status.WithPhase(known.Phase)
+	}
+	if known.UpstreamName != "" {
+		status.WithUpstreamName(known.UpstreamName)
+	}
+	if namespace != "" {
+		status.WithNamespace(namespace)
+	}
+	configuration := applyv1alpha1.Project(project.Name).
+		WithUID(project.UID).
+		WithResourceVersion(project.ResourceVersion).
+		WithStatus(status)
+	options := metav1.ApplyOptions{FieldManager: agenticsession.FieldManager, Force: true}
+	if _, err := c.Projects.AmbientV1alpha1().Projects().ApplyStatus(ctx, configuration, options); err != nil {
+		return fmt.Errorf("applying the status of project %s: %w", project.Name, err)
+	}
+	before := meta.FindStatusCondition(known.Conditions, v1alpha1.ConditionProjected)
+	if !now.ready && (before == nil || before.Reason != now.reason) {
+		c.Events.Event(project, corev1.EventTypeWarning, now.reason, now.message)
+	}
+	return nil
+}
