@@ -19,15 +19,12 @@ type details struct {
 	StoppedReason      string
 	LastActivityTime   *metav1.Time
 	ObservedGeneration int64
-	// AgenticSessionName is set when it differs from the row's own column.
-	AgenticSessionName string
 }
 
 var detailsProperties = []property[details]{
 	textProperty(func(d *details) *string { return &d.StoppedReason }, "stoppedReason"),
 	timeProperty(func(d *details) **metav1.Time { return &d.LastActivityTime }, "lastActivityTime"),
 	integerProperty(func(d *details) *int64 { return &d.ObservedGeneration }, "observedGeneration"),
-	textProperty(func(d *details) *string { return &d.AgenticSessionName }, "agenticSessionName"),
 }
 
 func (d details) empty() bool { return equality.Semantic.DeepEqual(d, details{}) }

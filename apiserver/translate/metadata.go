@@ -8,8 +8,6 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 )
 
 const (
@@ -43,10 +41,10 @@ func createdAt(t *timestamppb.Timestamp) metav1.Time {
 	return metav1.Time{}
 }
 
-// readLabels decodes the labels. Room is left for one more.
-func readLabels(text string, p *problems) map[string]string {
+// readLabels decodes the labels, without those with a derived key.
+func readLabels(text string, p *problems, derived ...string) map[string]string {
 	return readMap(labelsColumn, text, p, func(key, value string) bool {
-		if key == v1alpha1.SessionIDLabel {
+		if slices.Contains(derived, key) {
 			return false
 		}
 		if isLabelKey(key) && isLabelValue(value) {
@@ -167,20 +165,6 @@ func storedManagedFields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFi
 		}
 	}
 	return stored
-}
-
-// withoutDerived returns the labels without those that are derived from the row.
-func withoutDerived(labels map[string]string) map[string]string {
-	if _, found := labels[v1alpha1.SessionIDLabel]; !found {
-		return labels
-	}
-	rest := make(map[string]string, len(labels))
-	for key, value := range labels {
-		if key != v1alpha1.SessionIDLabel {
-			rest[key] = value
-		}
-	}
-	return rest
 }
 
 // objectMeta is the metadata that every object has.

@@ -84,7 +84,12 @@ func isLabel(text string) bool {
 
 // isLabelKey tells whether Kubernetes accepts the text as the key of a label.
 func isLabelKey(key string) bool {
-	if isPlain(key) && key != "" {
+	name := key
+	prefix, rest, prefixed := strings.Cut(key, "/")
+	if prefixed {
+		name = rest
+	}
+	if name != "" && isPlain(name) && (!prefixed || isPlainDomain(prefix)) {
 		return true
 	}
 	return len(validation.IsQualifiedName(key)) == 0
@@ -93,6 +98,16 @@ func isLabelKey(key string) bool {
 // isLabelValue tells whether Kubernetes accepts the text as the value of a label.
 func isLabelValue(value string) bool {
 	return isPlain(value) || len(validation.IsValidLabelValue(value)) == 0
+}
+
+// isPlainDomain is a quick yes for common domain names.
+func isPlainDomain(text string) bool {
+	for part := range strings.SplitSeq(text, ".") {
+		if !isLabel(part) {
+			return false
+		}
+	}
+	return len(text) <= validation.DNS1123SubdomainMaxLength
 }
 
 // isPlain is a quick yes for what almost all labels look like: letters and

@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -16,7 +18,7 @@ func (t *Translator) Session(row *ambientv1.Session, placement Placement) *v1alp
 	session := &v1alpha1.Session{
 		ObjectMeta: objectMeta(placement.Namespace, placement.Name, UID("Session", id, row.GetProjectId()), row.GetMetadata().GetCreatedAt()),
 	}
-	session.Labels = withSessionID(readLabels(row.GetLabels(), &p), id)
+	session.Labels = withSessionID(readLabels(row.GetLabels(), &p, v1alpha1.SessionIDLabel), id)
 	annotations, reserved, state := readAnnotations(row.GetAnnotations(), ReservedAnnotation, &p)
 	session.Annotations = annotations
 	if state == reservedPresent {
@@ -97,7 +99,7 @@ func sessionStatus(row *ambientv1.Session, d details, p *problems) v1alpha1.Sess
 		StoppedReason:      d.StoppedReason,
 		SessionID:          row.GetMetadata().GetId(),
 		ProjectID:          row.GetProjectId(),
-		AgenticSession:     agenticSession(row, d),
+		AgenticSession:     agenticSession(row),
 		SDKSessionID:       row.GetSdkSessionId(),
 		SDKRestartCount:    clone(row.GetSdkRestartCount(), row != nil && row.SdkRestartCount != nil),
 		Repositories:       reconciledRepositories.values(row.GetReconciledRepos(), p),
@@ -105,16 +107,13 @@ func sessionStatus(row *ambientv1.Session, d details, p *problems) v1alpha1.Sess
 	}
 }
 
-// agenticSession names the custom resource. Its name can only be kept beside the
-// row's own columns, since the upstream sets its column by itself, once.
-func agenticSession(row *ambientv1.Session, d details) *v1alpha1.AgenticSessionReference {
-	name := d.AgenticSessionName
-	if name == "" {
-		name = row.GetKubeCrName()
-	}
+// agenticSession names the custom resource. The upstream sets the name by itself
+// when the session is created; only the rest can be written. It names the id in
+// its mixed case, while a resource can only bear the lower-case form.
+func agenticSession(row *ambientv1.Session) *v1alpha1.AgenticSessionReference {
 	return orNil(v1alpha1.AgenticSessionReference{
 		Namespace: row.GetKubeNamespace(),
-		Name:      name,
+		Name:      strings.ToLower(row.GetKubeCrName()),
 		UID:       types.UID(row.GetKubeCrUid()),
 	})
 }

@@ -37,7 +37,7 @@ func sessionStatusUpdate(row *ambientv1.Session, current, desired *v1alpha1.Sess
 		s.send(&request.ReconciledWorkflow, writeObject(row.GetReconciledWorkflow(), reconciledWorkflowProperties, from.Workflow, to.Workflow))
 	}
 	held, wanted := storedConditions(from.Conditions, computedConditions), storedConditions(to.Conditions, computedConditions)
-	had, want := detailsOf(row, from), detailsOf(row, to)
+	had, want := detailsOf(from), detailsOf(to)
 	if !sameConditions(held, wanted) || !equality.Semantic.DeepEqual(had, want) {
 		s.send(&request.Conditions, writeConditions(row.GetConditions(), wanted, want))
 	}
@@ -48,16 +48,12 @@ func sessionStatusUpdate(row *ambientv1.Session, current, desired *v1alpha1.Sess
 }
 
 // detailsOf collects what of a status is kept among the conditions.
-func detailsOf(row *ambientv1.Session, status *v1alpha1.SessionStatus) details {
-	d := details{
+func detailsOf(status *v1alpha1.SessionStatus) details {
+	return details{
 		StoppedReason:      status.StoppedReason,
 		LastActivityTime:   status.LastActivityTime,
 		ObservedGeneration: status.ObservedGeneration,
 	}
-	if name := orZero(status.AgenticSession).Name; name != row.GetKubeCrName() {
-		d.AgenticSessionName = name
-	}
-	return d
 }
 
 // sameConditions compares conditions whatever their order: they are a map by type.
