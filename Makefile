@@ -64,18 +64,17 @@ clean: $(BIN)/up ## stop everything, remove the data; built programs stay
 build: preflight binaries ## build our programs into .build/bin
 binary: build ## the same
 
-binaries:
+binaries: | preflight
 	@mkdir -p $(BIN)
 	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./hack/up ./hack/operator
 
-$(BIN)/up:
-	@hack/preflight.sh
+$(BIN)/up: | preflight
 	@mkdir -p $(BIN)
 	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./hack/up
 
 control-plane: preflight $(KUBE)/.built ## build Kubernetes from source into .build/kube, if it is not there
 
-$(KUBE)/.built: hack/kube/go.mod hack/kube/etcd/main.go
+$(KUBE)/.built: hack/kube/go.mod hack/kube/etcd/main.go | preflight
 	@hack/kube/build.sh $(KUBE)
 	@touch $@
 
@@ -103,7 +102,7 @@ lint: $(TOOLS)/golangci-lint $(TOOLS)/staticcheck ## run golangci-lint and stati
 	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/golangci-lint run
 
-$(TOOLS)/golangci-lint $(TOOLS)/staticcheck &: hack/tools/go.mod
+$(TOOLS)/golangci-lint $(TOOLS)/staticcheck &: hack/tools/go.mod | preflight
 	@mkdir -p $(TOOLS)
 	@echo "Building the linters. The first time, this takes some minutes."
 	@$(GO) build -C hack/tools -o $(abspath $(TOOLS))/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint honnef.co/go/tools/cmd/staticcheck
