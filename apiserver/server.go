@@ -45,6 +45,7 @@ type Server struct {
 	generic  *genericapiserver.GenericAPIServer
 	client   *upstream.Client
 	backends *backend.Backends
+	events   eventRecorder
 }
 
 // New makes a server that is not running yet. The context bounds what must be
@@ -92,12 +93,13 @@ func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the backends: %w", err)
 	}
-	generic, err := c.complete.New("ambient-kube-apiserver", genericapiserver.NewEmptyDelegate())
+	generic, err := c.complete.New(component, genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, fmt.Errorf("making the generic API server: %w", err)
 	}
-	server := &Server{generic: generic, client: client, backends: backends}
+	server := &Server{generic: generic, client: client, backends: backends, events: newEventRecorder(c.client, c.scheme)}
 	if err := server.install(c, converter); err != nil {
+		server.events.stop()
 		return nil, err
 	}
 	for name, synced := range map[string]func() error{"sessions": backends.Sessions.Synced, "projects": backends.Projects.Synced, "projectsettings": backends.Settings.Synced} {
@@ -116,6 +118,7 @@ func (s *Server) install(c CompletedConfig, converter managedfields.TypeConverte
 	sessions, err := session.NewREST(c.scheme, getter, session.Hooks{
 		BeforeCreate: rules.createInProject(v1alpha1.Resource("sessions"), "Session"),
 		BeforeDelete: rules.deleteInNamespace(v1alpha1.Resource("sessions")),
+		AfterRequest: s.events.requested,
 	})
 	if err != nil {
 		return fmt.Errorf("serving sessions: %w", err)
@@ -151,6 +154,7 @@ func (s *Server) install(c CompletedConfig, converter managedfields.TypeConverte
 // Run serves until the context ends, and then ends in order: requests first, the
 // feeds after them, the connection to the upstream last.
 func (s *Server) Run(ctx context.Context) error {
+	defer s.events.stop()
 	feeding, stopFeeding := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFeeding()
 	group, serving := errgroup.WithContext(ctx)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -81,7 +79,7 @@ func (k *kind[R]) call(ctx context.Context, urgent bool, name string, rpc func(c
 	}
 	defer release()
 	if err := rpc(ctx); err != nil {
-		if ambiguous(err) {
+		if upstream.Ambiguous(err) {
 			// Whether the write took place is unknown: the feed finds out.
 			k.feed.Relist()
 		}
@@ -104,16 +102,6 @@ func (k *kind[R]) statusError(err error, name string) error {
 		return unavailable("%s %q: %v", k.resource.Resource, name, err)
 	}
 	return upstream.StatusError(err, k.resource, name)
-}
-
-// ambiguous tells whether a failed call may have taken effect.
-func ambiguous(err error) bool {
-	switch status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal, codes.Aborted:
-		return true
-	default:
-		return false
-	}
 }
 
 func unavailable(format string, arguments ...interface{}) error {

@@ -4,9 +4,10 @@ import (
 	"context"
 	"strings"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
 
@@ -117,14 +119,14 @@ func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object
 	var row *ambientv1.Session
 	err = s.call(ctx, false, session.Name, func(ctx context.Context) error {
 		answer, err := s.client.CreateSession(ctx, request)
-		if err != nil && ambiguous(err) {
+		if upstream.Ambiguous(err) {
 			s.pending.add(key, token)
 		}
 		row = roundSession(answer)
-		return err
+		return s.missingParent(err, session)
 	})
 	if err != nil {
-		return missingParent(err, session)
+		return err
 	}
 	s.observe(ctx, row)
 	return nil
@@ -138,7 +140,7 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 		return nil
 	}
 	session := desired.(*v1alpha1.Session)
-	spec, status, err := s.translator.SessionUpdate(row, current.(*v1alpha1.Session), session)
+	spec, report, err := s.translator.SessionUpdate(row, current.(*v1alpha1.Session), session)
 	if err != nil {
 		return err
 	}
@@ -150,19 +152,19 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 				if err == nil {
 					s.observe(ctx, roundSession(answer))
 				}
-				return err
+				return s.missingParent(err, session)
 			})
 		})
 		if err != nil {
-			return missingParent(err, session)
+			return err
 		}
 	}
-	if status == nil {
+	if report == nil {
 		return nil
 	}
-	status.Id = id
+	report.Id = id
 	return s.call(ctx, true, session.Name, func(ctx context.Context) error {
-		answer, err := s.client.UpdateSessionStatus(ctx, status)
+		answer, err := s.client.UpdateSessionStatus(ctx, report)
 		if err == nil {
 			s.observe(ctx, roundSession(answer))
 		}
@@ -238,11 +240,9 @@ func carryReserved(before, after *ambientv1.Session) *ambientv1.Session {
 
 // missingParent explains what the upstream only calls an internal error: the
 // parent session does not exist.
-func missingParent(err error, session *v1alpha1.Session) error {
-	if session.Spec.ParentSessionID == "" || !apierrors.IsInternalError(err) {
+func (s *Sessions) missingParent(err error, session *v1alpha1.Session) error {
+	if session.Spec.ParentSessionID == "" || status.Code(err) != codes.Internal {
 		return err
 	}
-	return apierrors.NewInvalid(v1alpha1.Kind("Session"), session.Name, field.ErrorList{
-		field.NotFound(field.NewPath("spec", "parentSessionID"), session.Spec.ParentSessionID),
-	})
+	return upstream.InvalidReference(err, s.resource, session.Name, field.NotFound(field.NewPath("spec", "parentSessionID"), session.Spec.ParentSessionID))
 }
