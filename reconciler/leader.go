@@ -21,11 +21,13 @@ var errLeadLost = errors.New("the lease was lost")
 // the time to finish what is under way, and then the lease is released, so that
 // the next leader need not wait for it to expire. When the lease is lost, the
 // context of work ends at once.
-func lead(ctx context.Context, o Options, kube kubernetes.Interface, watch *leaderelection.HealthzAdaptor, work func(ctx context.Context) error) error {
+func lead(ctx context.Context, o Options, kube kubernetes.Interface, probes *probes, work func(ctx context.Context) error) error {
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("naming this process: %w", err)
 	}
+	identity := host + "_" + uuid.NewString()
+	probes.waitFor("the lease")
 	holding, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
 	started := make(chan struct{})
@@ -34,22 +36,28 @@ func lead(ctx context.Context, o Options, kube kubernetes.Interface, watch *lead
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: o.LeaseNamespace, Name: o.LeaseName},
 			Client:     kube.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + uuid.NewString()},
+			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
 		},
 		LeaseDuration:   o.LeaseDuration,
 		RenewDeadline:   o.RenewDeadline,
 		RetryPeriod:     o.RetryPeriod,
 		ReleaseOnCancel: true,
-		WatchDog:        watch,
+		WatchDog:        probes.election,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(context.Context) { close(started) },
 			OnStoppedLeading: func() {},
+			OnNewLeader: func(leader string) {
+				// A standby is ready: it does what it is there for.
+				if leader != identity {
+					probes.waitFor("")
+				}
+			},
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("preparing leader election: %w", err)
 	}
-	watch.SetLeaderElection(elector)
+	probes.election.SetLeaderElection(elector)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

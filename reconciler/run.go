@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -63,8 +64,7 @@ func Run(ctx context.Context, o Options) error {
 		return newRun(o, c, registry, probes).lead(ctx)
 	}
 	if o.LeaderElect {
-		probes.waitFor("")
-		err = lead(working, o, c.kube, probes.election, work)
+		err = lead(working, o, c.kube, probes, work)
 	} else {
 		err = work(working)
 	}
@@ -107,7 +107,10 @@ var (
 func newRun(o Options, c *clients, registry *prometheus.Registry, probes *probes) *run {
 	r := &run{options: o, clients: c, probes: probes, informers: newInformers(c)}
 	r.broadcast = record.NewBroadcaster()
-	r.events = r.broadcast.NewRecorder(eventScheme(), corev1.EventSource{Component: agenticsession.FieldManager})
+	r.events = recorder{
+		EventRecorder: r.broadcast.NewRecorder(eventScheme(), corev1.EventSource{Component: agenticsession.FieldManager}),
+		namespaces:    r.informers.namespaces.GetStore(),
+	}
 	r.baseline = baseline.New(c.kube, c.ambient, o.LeaseNamespace, o.StartPolicy)
 	r.guard = newGuard(c.kube, o.LeaseNamespace, o.LeaseName, registry)
 	r.guard.events = r.events
@@ -169,7 +172,7 @@ func (r *run) lead(ctx context.Context) error {
 	tasks.Go(func() { r.seekBaseline(watching) })
 	tasks.Go(func() {
 		<-ctx.Done()
-		if context.Cause(ctx) == errLeadLost {
+		if errors.Is(context.Cause(ctx), errLeadLost) {
 			endPasses()
 			return
 		}
