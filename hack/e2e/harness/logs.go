@@ -1,0 +1,105 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/ambient-code/ambient-kube/hack/controlplane"
+	"github.com/ambient-code/ambient-kube/hack/process"
+)
+
+// Allowed is a kind of log entry that would fail the tests and may occur.
+type Allowed struct {
+	// Process is the name of the process that may log it.
+	Process string
+	// Pattern matches somewhere in the entry, which may have several lines.
+	Pattern *regexp.Regexp
+	// Why it is no fault.
+	Why string
+}
+
+// everyRun lists what every run of a stand logs.
+var everyRun = []Allowed{
+	{controlplane.APIServerName, regexp.MustCompile(`The manifest file is empty, ignoring`), "a message about a file that we do not use, at a wrong level"},
+	{controlplane.ControllerManagerName, regexp.MustCompile(`The manifest file is empty, ignoring`), "a message about a file that we do not use, at a wrong level"},
+	{controlplane.APIServerName, regexp.MustCompile(`Failed to ensure lease exists, will retry.*namespaces \\"kube-system\\" not found`), "the cluster is being born"},
+	{controlplane.APIServerName, regexp.MustCompile(`Error while syncing ConfigMap.*namespaces \\"kube-system\\" not found`), "the cluster is being born"},
+	{controlplane.APIServerName, regexp.MustCompile(`Found stale data, removed previous endpoints on kubernetes service`), "the cluster is being born"},
+	{controlplane.APIServerName, regexp.MustCompile(`v1alpha1\.ambient\.io failed with: failing or missing response`), "the API is registered before its server runs"},
+	{controlplane.APIServerName, regexp.MustCompile(`(?s)controller\.go.*(loading OpenAPI spec for|failed to download) "?v1alpha1\.ambient\.io"?`), "the API is registered before its server runs"},
+	{controlplane.APIServerName, regexp.MustCompile(`wrap\.go.*Timeout or abort while handling.*ambient\.io.*watch=true`), "a client ended a watch that is served through the aggregator"},
+	{controlplane.ControllerManagerName, regexp.MustCompile(`reflector\.go.*Failed to watch.*the server is currently unable to handle the request.*PartialObjectMetadata`), "our server ends before the controllers that watch its objects"},
+	{controlplane.EtcdName, regexp.MustCompile(`setting up serving from embedded etcd failed.*(Server closed|server closed|use of closed network connection)`), "how etcd says that it was told to end"},
+}
+
+// entryStart matches the first line of a log entry in any of the forms that the
+// processes use: klog, slog's text, zap's JSON.
+var entryStart = regexp.MustCompile(`^([IWEF]\d{4} \d\d:|time=\d{4}-|\{")`)
+
+var (
+	severe = regexp.MustCompile(`^([EF]\d{4} \d\d:|time=\S+ level=ERROR|\{"level":"(error|dpanic|panic|fatal)")`)
+	crash  = regexp.MustCompile(`DATA RACE|(?i:\bpanic)`)
+)
+
+// checkLogs returns an error that names each forbidden entry of the logs.
+func (s *Stand) checkLogs(allowed []Allowed) error {
+	all := append(append([]Allowed{}, everyRun...), allowed...)
+	var failures []error
+	for _, p := range s.Stack.Processes() {
+		entries, err := readEntries(p.LogPath())
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		for _, entry := range entries {
+			if forbidden(p.Name(), entry, all) {
+				failures = append(failures, fmt.Errorf("%s logged what is on no allow list:\n%s", p.Name(), shorten(entry)))
+			}
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// readEntries joins the lines of each entry.
+func readEntries(path string) ([]string, error) {
+	var entries []string
+	var current []string
+	flush := func() {
+		if len(current) > 0 {
+			entries = append(entries, strings.Join(current, "\n"))
+		}
+		current = nil
+	}
+	err := process.Lines(path, func(line string) bool {
+		if entryStart.MatchString(line) {
+			flush()
+		}
+		current = append(current, line)
+		return true
+	})
+	flush()
+	return entries, err
+}
+
+func forbidden(process, entry string, allowed []Allowed) bool {
+	if !severe.MatchString(entry) && !crash.MatchString(entry) {
+		return false
+	}
+	for _, exception := range allowed {
+		if exception.Process == process && exception.Pattern.MatchString(entry) {
+			return false
+		}
+	}
+	return true
+}
+
+func shorten(entry string) string {
+	const longest = 3000
+	if len(entry) <= longest {
+		return entry
+	}
+	return entry[:longest] + " …"
+}
+

@@ -1,0 +1,50 @@
+package harness
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+func TestForbiddenLogEntries(t *testing.T) {
+	allowed := []Allowed{{Process: "server", Pattern: regexp.MustCompile(`(?s)expected.*details of it`), Why: "it is expected"}}
+	tests := map[string]struct {
+		process, entry string
+		want           bool
+	}{
+		"an information of klog":              {"server", `I1123 00:19:07.187495   24224 main.go:1] "Ready"`, false},
+		"an error of klog":                    {"server", `E1123 00:19:07.187495   24224 main.go:1] "Failed"`, true},
+		"a fatal line of klog":                {"server", `F1123 00:19:07.187495   24224 main.go:1] "Failed"`, true},
+		"an error of slog":                    {"server", `time=2026-11-23T00:19:03.213Z level=ERROR msg=failed`, true},
+		"a warning of slog":                   {"server", `time=2026-11-23T00:19:03.213Z level=WARN msg="an error"`, false},
+		"an error of zap":                     {"server", `{"level":"error","ts":"2026-11-23T00:19:03.302073Z"}`, true},
+		"a data race outside of any entry":    {"server", "WARNING: DATA RACE\nWrite at 0x00c", true},
+		"a panic outside of any entry":        {"server", "panic: oh\n\ngoroutine 1 [running]:", true},
+		"a panic that was caught":             {"server", `I1123 00:19:07.187495   24224 main.go:1] "Observed a panic"`, true},
+		"an allowed error":                    {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", false},
+		"an allowed error of another process": {"other", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := forbidden(test.process, test.entry, allowed); got != test.want {
+				t.Errorf("forbidden: %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestEntriesHoldTheirFurtherLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	text := "E1123 00:19:08.393034   24170 controller.go:157] \"Unhandled Error\" err=<\n\tmore\n >\n{\"level\":\"warn\"}\ntime=2026-11-23T00:19:03.213Z level=INFO msg=x\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := readEntries(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 3 || entries[0] != "E1123 00:19:08.393034   24170 controller.go:157] \"Unhandled Error\" err=<\n\tmore\n >" {
+		t.Errorf("got %d entries: %q", len(entries), entries)
+	}
+}
