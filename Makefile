@@ -40,9 +40,12 @@ TEST_FLAGS := $(if $(RUN),-run '$(RUN)') $(if $(COUNT),-count=$(COUNT))
 TEST_ENV := $(RACE_ENV) AMBIENT_KUBE_BINARIES=$(abspath $(RACE)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE))
 
 ##@ Use
-.PHONY: up down status logs clean
+.PHONY: up start down status logs clean
 
-up: preflight $(KUBE)/.built binaries ## start everything on this machine, with examples
+up: preflight ## start everything on this machine, with examples
+	@if [[ -x $(BIN)/up ]] && $(BIN)/up status >/dev/null 2>&1; then $(BIN)/up up; else $(MAKE) --no-print-directory start; fi
+
+start: $(KUBE)/.built binaries
 	@$(BIN)/up up
 
 # These work on what is there, even if the tree does not compile just now.
