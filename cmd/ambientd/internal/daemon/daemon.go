@@ -123,6 +123,7 @@ func Run(ctx context.Context, options Options, logger *slog.Logger) (err error) 
 	}
 	door := newDoor(listener, func() *grpc.Server {
 		server := grpc.NewServer(append(transport,
+			grpc.InTapHandle(service.SubscribeEarly(broker)),
 			grpc.ChainUnaryInterceptor(guard.recoverUnary, guard.logUnary, service.Transaction(database), faults.UnaryInterceptor, guard.authenticateUnary),
 			grpc.ChainStreamInterceptor(guard.recoverStream, guard.logStream, faults.StreamInterceptor, guard.authenticateStream),
 		)...)

@@ -21,8 +21,7 @@ const Capacity = 256
 
 // latency is the least time from a write to the delivery of its event. At the real
 // server an event goes through the database, which takes 6 ms as a rule; without
-// any delay, events would overtake the replies of the writes that caused them, and
-// streams that are just being opened.
+// any delay, events would overtake the replies of the writes that caused them.
 const latency = 3 * time.Millisecond
 
 // ErrClosed means that the broker was shut down.

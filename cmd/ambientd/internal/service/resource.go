@@ -172,7 +172,7 @@ func (r *resource[R, M]) publish(kind events.Type, id string) {
 // the row is read when its event is sent: it may be newer than the event, and an
 // event of a row that is gone is skipped.
 func (r *resource[R, M]) watch(ctx context.Context, send func(kind ambientv1.EventType, message *M, id string) error) error {
-	subscription, err := r.Events.Subscribe()
+	subscription, err := subscriptionOf(ctx, r.Events)
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
