@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/go-logr/logr"
 	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
 )
 
-// errLeadLost ends the process: what it knows may be out of date, and another
-// leads.
+// errLeadLost ends all work: what it knows may be out of date, and another may
+// lead.
 var errLeadLost = errors.New("the lease was lost")
 
 // lead runs work while this process holds the lease. When ctx ends, work is given
@@ -61,7 +63,7 @@ func lead(ctx context.Context, o Options, kube kubernetes.Interface, probes *pro
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		elector.Run(holding)
+		elector.Run(klog.NewContext(holding, calm(klog.FromContext(ctx))))
 	}()
 	defer func() {
 		release()
@@ -88,3 +90,24 @@ func lead(ctx context.Context, o Options, kube kubernetes.Interface, probes *pro
 		return errLeadLost
 	}
 }
+
+// calm returns a logger that takes errors for information: the election goes on
+// trying, and if that is in vain the process ends with an error of its own.
+func calm(logger klog.Logger) klog.Logger {
+	return logger.WithSink(calmSink{logger.GetSink()})
+}
+
+type calmSink struct{ logr.LogSink }
+
+// Error implements logr.LogSink.
+func (s calmSink) Error(err error, message string, keysAndValues ...any) {
+	s.Info(0, message, append([]any{"err", fmt.Sprint(err)}, keysAndValues...)...)
+}
+
+// WithValues implements logr.LogSink.
+func (s calmSink) WithValues(keysAndValues ...any) logr.LogSink {
+	return calmSink{s.LogSink.WithValues(keysAndValues...)}
+}
+
+// WithName implements logr.LogSink.
+func (s calmSink) WithName(name string) logr.LogSink { return calmSink{s.LogSink.WithName(name)} }

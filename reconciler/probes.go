@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	"k8s.io/client-go/tools/leaderelection"
 )
 
@@ -22,6 +23,25 @@ type probes struct {
 	mutex sync.Mutex
 	// waiting is what the process waits for, "" once it is ready.
 	waiting string
+	// sources are what metrics are gathered from.
+	sources prometheus.Gatherers
+}
+
+var _ prometheus.Gatherer = (*probes)(nil)
+
+// gather says what metrics are gathered from, from now on.
+func (p *probes) gather(sources ...prometheus.Gatherer) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.sources = sources
+}
+
+// Gather implements prometheus.Gatherer.
+func (p *probes) Gather() ([]*dto.MetricFamily, error) {
+	p.mutex.Lock()
+	sources := p.sources
+	p.mutex.Unlock()
+	return sources.Gather()
 }
 
 // electionTimeout is how long a lease may be expired until the process, which
@@ -61,11 +81,11 @@ func (p *probes) ready(w http.ResponseWriter, _ *http.Request) {
 }
 
 // serve answers on address until ctx ends.
-func (p *probes) serve(ctx context.Context, address string, registry *prometheus.Registry, further map[string]http.Handler) error {
+func (p *probes) serve(ctx context.Context, address string, further map[string]http.Handler) error {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /livez", p.live)
 	routes.HandleFunc("GET /readyz", p.ready)
-	routes.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	routes.Handle("GET /metrics", promhttp.HandlerFor(p, promhttp.HandlerOpts{}))
 	for path, handler := range further {
 		routes.Handle(path, handler)
 	}

@@ -44,12 +44,13 @@ func Run(ctx context.Context, o Options) error {
 	probes := newProbes()
 	leading := prometheus.NewGauge(prometheus.GaugeOpts{Name: "ambient_kube_reconciler_leader", Help: "1 while this process leads."})
 	registry.MustRegister(leading)
+	probes.gather(registry)
 
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	working, fail := context.WithCancelCause(ctx)
 	var server sync.WaitGroup
 	server.Go(func() {
-		if err := probes.serve(serving, o.HealthBindAddress, registry, nil); err != nil {
+		if err := probes.serve(serving, o.HealthBindAddress, nil); err != nil {
 			fail(err)
 		}
 	})
@@ -61,20 +62,29 @@ func Run(ctx context.Context, o Options) error {
 	work := func(ctx context.Context) error {
 		leading.Set(1)
 		defer leading.Set(0)
-		return newRun(o, c, registry, probes).lead(ctx)
+		// Every time in the lead begins with an empty memory.
+		term := prometheus.NewRegistry()
+		probes.gather(registry, term)
+		return newRun(o, c, term, probes).lead(ctx)
 	}
-	if o.LeaderElect {
-		err = lead(working, o, c.kube, probes, work)
-	} else {
-		err = work(working)
+	for {
+		if o.LeaderElect {
+			err = lead(working, o, c.kube, probes, work)
+		} else {
+			err = work(working)
+		}
+		if !errors.Is(err, errLeadLost) || working.Err() != nil {
+			break
+		}
+		klog.FromContext(ctx).Info("The lead was lost, all work ended; standing by")
 	}
-	if err != nil {
-		return err
+	if ctx.Err() != nil {
+		return nil
 	}
-	if ctx.Err() == nil {
-		return context.Cause(working)
+	if err == nil {
+		err = context.Cause(working)
 	}
-	return nil
+	return err
 }
 
 // run is one time in the lead.
