@@ -21,16 +21,19 @@ const tourFile = "next-steps.txt"
 // keepTour writes what a person may type next.
 func (s *stand) keepTour(running *stack.Stack) error {
 	var text strings.Builder
+	environment := filepath.Join(s.directory, "env")
+	if err := running.WriteEnvironment(environment); err != nil {
+		return err
+	}
 	fmt.Fprintf(&text, "\n  export KUBECONFIG=%s\n", running.Kubeconfig())
-	fmt.Fprintf(&text, "  export PATH=%s:$PATH\n", filepath.Dir(running.KubectlPath()))
+	fmt.Fprintf(&text, "\nor, for kubectl and our programs in the PATH as well:\n\n  source %s\n", environment)
 	fmt.Fprintf(&text, "\nThen, for example:\n\n")
 	for _, command := range []string{
 		"kubectl get sessions.ambient.io -A --watch",
-		fmt.Sprintf("%s sessions create \"Say hello\" --project payments --address %s --token-file %s",
-			running.UpstreamProgram(), running.UpstreamAddress(), running.UpstreamTokenFile()),
-		"kubectl explain session.spec --recursive",
+		"ambientd sessions create \"Say hello\" --project payments",
+		"kubectl explain sessions.spec --api-version=ambient.io/v1alpha1 --recursive",
 		"kubectl -n payments get sessions.ambient.io,agenticsessions",
-		"kubectl -n payments describe session flaky-test",
+		"kubectl -n payments describe sessions.ambient.io flaky-test",
 	} {
 		fmt.Fprintf(&text, "  %s\n", command)
 	}

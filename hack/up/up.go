@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -78,20 +77,8 @@ func (s *stand) seed(ctx context.Context, running *stack.Stack, progress *progre
 		return fmt.Errorf("looking whether there are examples already: %w", err)
 	}
 	progress.step("adding two projects and four sessions")
-	repository, err := stack.Repository()
-	if err != nil {
+	if err := running.AddExamples(ctx); err != nil {
 		return err
-	}
-	if _, err := running.Kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(repository, "hack", "up", "seed")); err != nil {
-		return fmt.Errorf("adding examples: %w", err)
-	}
-	// One that is born on the other side.
-	command := exec.CommandContext(ctx, running.UpstreamProgram(), "sessions", "create", "Explain the on-call rota",
-		"--project=handbook", "--prompt=Explain the on-call rota to a newcomer.",
-		"--address="+running.UpstreamAddress(), "--token-file="+running.UpstreamTokenFile())
-	command.Env = process.Environment()
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("adding an example upstream: %w: %s", err, output)
 	}
 	if err := os.WriteFile(marker, nil, 0o600); err != nil {
 		return fmt.Errorf("noting that there are examples: %w", err)
