@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"strconv"
@@ -116,8 +117,41 @@ func available(ctx context.Context, client kubernetes.Interface) error {
 }
 
 func (s *Stack) startOperator(ctx context.Context) (*process.Process, error) {
-	// It has neither port nor probe; allRun finds it if it ends.
-	return s.group.Start(ctx, s.spec(OperatorName, nil, "--kubeconfig="+s.files.kubeconfig(OperatorAccount)))
+	ready, err := announced(s.files.log(OperatorName), "Stand-in operator is ready")
+	if err != nil {
+		return nil, err
+	}
+	return s.group.Start(ctx, s.spec(OperatorName, ready, "--kubeconfig="+s.files.kubeconfig(OperatorAccount)))
+}
+
+// announced is for a process that has neither port nor probe: each of its lives
+// says in the log once that it is ready.
+func announced(log, text string) (func(context.Context) error, error) {
+	count := func() (int, error) {
+		found := 0
+		err := process.Lines(log, func(line string) bool {
+			if strings.Contains(line, text) {
+				found++
+			}
+			return true
+		})
+		return found, err
+	}
+	before, err := count()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return func(context.Context) error {
+		now, err := count()
+		if err != nil {
+			return err
+		}
+		if now == before {
+			return fmt.Errorf("the log does not say %q yet", text)
+		}
+		before = now
+		return nil
+	}, nil
 }
 
 func (s *Stack) startReconciler(ctx context.Context) (*process.Process, error) {
