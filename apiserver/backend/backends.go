@@ -59,17 +59,17 @@ func New(options Options) (*Backends, error) {
 	b.Projects.changed = b.Settings.projectChanged
 	b.Projects.deleteSessions = b.Sessions.deleteInProject
 
-	feedOptions := func(name string, witness func(context.Context) bool) feed.Options {
+	feedOptions := func(name string, witness func(context.Context, time.Time) bool) feed.Options {
 		return feed.Options{Name: name, MaxStaleness: options.MaxStaleness, Witness: witness, Reopen: options.Client.CredentialsChanged, Metrics: options.Metrics}
 	}
 	var err error
-	if b.Projects.feed, err = feed.New(projectSource(options.Client.Projects), b.Projects, feedOptions("projects", func(ctx context.Context) bool { return b.Sessions.feed.Vouch(ctx) })); err != nil {
+	if b.Projects.feed, err = feed.New(projectSource(options.Client.Projects), b.Projects, feedOptions("projects", func(ctx context.Context, knownAt time.Time) bool { return b.Sessions.feed.Vouch(ctx, knownAt) })); err != nil {
 		return nil, fmt.Errorf("making the feed of projects: %w", err)
 	}
-	if b.Sessions.feed, err = feed.New(sessionSource(options.Client.Sessions), b.Sessions, feedOptions("sessions", func(ctx context.Context) bool { return b.Projects.feed.Vouch(ctx) })); err != nil {
+	if b.Sessions.feed, err = feed.New(sessionSource(options.Client.Sessions), b.Sessions, feedOptions("sessions", func(ctx context.Context, knownAt time.Time) bool { return b.Projects.feed.Vouch(ctx, knownAt) })); err != nil {
 		return nil, fmt.Errorf("making the feed of sessions: %w", err)
 	}
-	if b.Settings.feed, err = feed.New(settingsSource(options.Client.ProjectSettings), b.Settings, feedOptions("projectsettings", func(ctx context.Context) bool { return b.Projects.feed.Vouch(ctx) })); err != nil {
+	if b.Settings.feed, err = feed.New(settingsSource(options.Client.ProjectSettings), b.Settings, feedOptions("projectsettings", func(ctx context.Context, knownAt time.Time) bool { return b.Projects.feed.Vouch(ctx, knownAt) })); err != nil {
 		return nil, fmt.Errorf("making the feed of project settings: %w", err)
 	}
 	return b, nil

@@ -44,6 +44,12 @@ func (rowFacts[R]) Equal(a, b R) bool {
 	return proto.Equal(a, copied)
 }
 
+// Same compares the times of creation: another database may have a project of
+// the same name.
+func (rowFacts[R]) Same(a, b R) bool {
+	return proto.Equal(a.GetMetadata().GetCreatedAt(), b.GetMetadata().GetCreatedAt())
+}
+
 // roundTimes brings the times of a row to the precision that the upstream's
 // database keeps. Answers to writes carry nanoseconds, later reads carry
 // microseconds, rounded.

@@ -9,222 +9,200 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Above both of these, absences are a mass: no deletion but the loss of a right
-// or another database is the likelier cause.
+// Above both of these, absences are a mass: the loss of a right or another
+// database is likelier than deletions.
 const (
 	massCount    = 10
 	massFraction = 0.20
 )
 
-// confirmers is how many absences are confirmed at a time.
-const confirmers = 8
+const (
+	// confirmers is how many absences are confirmed at a time.
+	confirmers = 8
+	// missesBeforeGet is after how many successive passes without a row the row is
+	// asked for when no pass was complete.
+	missesBeforeGet = 2
+	// samples is how many rows are asked for to learn about all.
+	samples = 3
+)
 
-// missesBeforeGet is after how many successive incomplete passes without a row
-// the row is asked for.
-const missesBeforeGet = 2
+// absences is what a listing did not return of what was known. Rows that were
+// observed after it began are not among them: it proves nothing about those.
+type absences struct {
+	// due are the ids that have to be settled now.
+	due []string
+	// rows is how many rows the listing should have returned.
+	rows int
+	// The other numbers are of established rows only: how many there are, how many
+	// of them the listing lacked, and how many of those are due.
+	known, absent, absentDue int
+}
+
+// seen tells whether the listing returned an established row.
+func (a absences) seen() bool { return a.absent < a.known }
+
+func isMass(missing, known int) bool {
+	return missing > 0 && (missing == known || missing > massCount && float64(missing) > massFraction*float64(known))
+}
 
 // settleAbsences decides about the rows that a pass did not return. Nothing is
 // believed without a Get, a mass not without a witness.
 func (f *Feed[R]) settleAbsences(ctx context.Context, result passResult) error {
-	missing, known := f.missing(result)
-	if len(missing) == 0 {
-		f.setDegraded(ctx, "")
+	found := f.absences(result)
+	switch {
+	case isMass(found.absentDue, found.known), len(found.due) > 0 && found.known == 0 && f.HasSynced():
+		return f.settleMass(ctx, result, found)
+	case isMass(found.absent, found.known):
+		// A disturbed listing; the next one tells whether the rows only moved.
 		return nil
+	default:
+		f.settle(ctx)
+		return f.confirm(ctx, found.due)
 	}
-	if !f.isMass(len(missing), known) {
-		f.setDegraded(ctx, "")
-		return f.confirmAll(ctx, missing)
-	}
-	if f.takeRelease() {
-		klog.FromContext(ctx).Info("Believing absences that a person released", "kind", f.options.Name, "rows", len(missing))
-		f.setDegraded(ctx, "")
-		return f.withdrawDenied(ctx, missing)
-	}
-	return f.settleMass(ctx, missing, known)
 }
 
-func (f *Feed[R]) isMass(missing, known int) bool {
-	return missing == known || (missing > massCount && float64(missing) > massFraction*float64(known))
-}
-
-// missing returns the ids that the pass should have returned and did not.
-func (f *Feed[R]) missing(result passResult) (ids []string, known int) {
+// absences collects what the pass did not return.
+func (f *Feed[R]) absences(result passResult) absences {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var found absences
 	for id, h := range f.rows {
-		if h.version > result.began {
+		seen := h.pass == result.number
+		if !seen && h.version > result.clock {
 			continue
 		}
-		known++
-		if h.pass == f.status.pass {
-			delete(f.suspects, id)
+		found.rows++
+		established := f.establishedLocked(h)
+		if established {
+			found.known++
+		}
+		if seen {
 			continue
 		}
 		h.missed++
-		if result.complete || h.missed >= missesBeforeGet || !f.HasSynced() {
-			ids = append(ids, id)
+		due := result.complete || h.missed >= missesBeforeGet || !f.HasSynced()
+		if due {
+			found.due = append(found.due, id)
+		}
+		if established {
+			found.absent++
+			if due {
+				found.absentDue++
+			}
 		}
 	}
-	return ids, known
+	return found
 }
 
 // settleMass handles a mass of absences: rows that the upstream still returns to
-// a Get mean a lost right; rows that it denies need a witness and time.
-func (f *Feed[R]) settleMass(ctx context.Context, missing []string, known int) error {
-	for _, id := range missing[:min(len(missing), 3)] {
-		if _, err := f.source.Get(ctx, id); err == nil {
-			f.setDegraded(ctx, fmt.Sprintf("the listing lacks %d of %d known rows, but %s still exists: the credential lost its rights", len(missing), known, id))
-			return nil
-		} else if !f.source.NotFound(err) {
-			return fmt.Errorf("asking for %s: %w", id, err)
+// a Get mean a lost right; rows that it denies need a witness, and time.
+func (f *Feed[R]) settleMass(ctx context.Context, result passResult, found absences) error {
+	lost := fmt.Sprintf("the listing lacks %d of %d rows", len(found.due), found.rows)
+	for _, id := range found.due[:min(len(found.due), samples)] {
+		_, err := f.source.Get(ctx, id)
+		switch {
+		case err != nil && !f.source.NotFound(err):
+			return fmt.Errorf("asking for %s %s: %w", f.options.Name, id, err)
+		case err != nil:
+			continue
+		case !result.complete && found.seen():
+			// Rows that moved between the pages of listings that were all disturbed.
+			return f.confirm(ctx, found.due)
 		}
-	}
-	if !f.vouched(ctx, len(missing) < known) {
-		f.setDegraded(ctx, fmt.Sprintf("the upstream denies %d of %d known rows and nothing vouches for it being the same: no deletion is believed until a person releases it", len(missing), known))
+		// A person may have released absences, but not of rows that exist.
+		f.takeRelease()
+		f.degrade(ctx, fmt.Sprintf("%s, but %s still exists: the credential lost its rights", lost, id))
 		return nil
 	}
-	credible := f.credible(missing)
-	if len(credible) < len(missing) {
-		f.setDegraded(ctx, fmt.Sprintf("the listing lacks %d of %d known rows: waiting for a second look", len(missing), known))
-	} else {
-		f.setDegraded(ctx, "")
+	if f.takeRelease() {
+		klog.FromContext(ctx).Info("Believing absences that a person released", "kind", f.options.Name, "rows", len(found.due))
+		if err := f.confirmAndSettle(ctx, found.due); err != nil {
+			f.Release()
+			return err
+		}
+		return nil
 	}
-	return f.withdrawDenied(ctx, credible)
+	if !found.seen() && !f.witnessed(ctx) {
+		f.degrade(ctx, lost+" and nothing vouches for the upstream being the same: no deletion is believed until a person releases it")
+		return nil
+	}
+	credible := f.credible(found.due)
+	if len(credible) == len(found.due) {
+		return f.confirmAndSettle(ctx, credible)
+	}
+	f.degrade(ctx, fmt.Sprintf("%s: waiting %s for a second look", lost, f.options.SuspicionPeriod))
+	return f.confirm(ctx, credible)
 }
 
-// vouched tells whether a row that was known before is still there, in this
-// listing or in another feed of the same upstream.
-func (f *Feed[R]) vouched(ctx context.Context, someSeen bool) bool {
-	return someSeen || (f.options.Witness != nil && f.options.Witness(ctx))
+// takeRelease tells whether a person released the absences held back; once.
+func (f *Feed[R]) takeRelease() (released bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	released, f.status.released = f.status.released, false
+	return released
+}
+
+// witnessed asks another feed whether the upstream is the one that was known
+// when this feed last agreed with it.
+func (f *Feed[R]) witnessed(ctx context.Context) bool {
+	f.mu.Lock()
+	settledAt := f.status.settledAt
+	f.mu.Unlock()
+	return f.options.Witness != nil && !settledAt.IsZero() && f.options.Witness(ctx, settledAt)
 }
 
 // credible returns the ids whose deletion the upstream announced, or that have
-// stayed absent for the suspicion period.
+// stayed absent for the suspicion period. The others are suspects from now on.
 func (f *Feed[R]) credible(missing []string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var credible []string
 	for _, id := range missing {
-		since, suspected := f.suspects[id]
-		if !suspected {
-			since = time.Now()
-			f.suspects[id] = since
+		if _, suspected := f.suspects[id]; !suspected {
+			f.suspects[id] = time.Now()
 		}
-		if f.tombstones[id].announced || time.Since(since) >= f.options.SuspicionPeriod {
+		if f.credibleLocked(id) {
 			credible = append(credible, id)
 		}
 	}
 	return credible
 }
 
-// confirmAll asks for each of the few rows that a pass lacks.
-func (f *Feed[R]) confirmAll(ctx context.Context, ids []string) error {
-	var group errgroup.Group
-	group.SetLimit(confirmers)
-	for _, id := range ids {
-		group.Go(func() error { return f.Refresh(ctx, id) })
+// credibleLocked tells whether a denial of the row may be believed while
+// something vouches for the upstream.
+func (f *Feed[R]) credibleLocked(id string) bool {
+	since, suspected := f.suspects[id]
+	if !suspected || time.Since(since) >= f.options.SuspicionPeriod {
+		return true
 	}
-	return group.Wait()
+	h, found := f.rows[id]
+	return !found || h.announced
 }
 
-// withdrawDenied asks for each row once more and withdraws those that the
-// upstream denies.
-func (f *Feed[R]) withdrawDenied(ctx context.Context, ids []string) error {
-	var group errgroup.Group
+// confirmAndSettle ends the degraded state once every absence is decided.
+func (f *Feed[R]) confirmAndSettle(ctx context.Context, ids []string) error {
+	if err := f.confirm(ctx, ids); err != nil {
+		return err
+	}
+	f.settle(ctx)
+	return nil
+}
+
+// confirm asks for each row and folds in the answers, also the denials: the
+// caller knows the upstream to be the right one.
+func (f *Feed[R]) confirm(ctx context.Context, ids []string) error {
+	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(confirmers)
 	for _, id := range ids {
 		group.Go(func() error {
-			f.mu.Lock()
-			basis := f.clock
-			f.mu.Unlock()
-			_, err := f.source.Get(ctx, id)
-			if err == nil {
-				return nil
+			withdrawn, err := f.read(ctx, id, nil)
+			if withdrawn && f.HasSynced() {
+				f.mu.Lock()
+				f.status.repairs++
+				f.mu.Unlock()
 			}
-			if !f.source.NotFound(err) {
-				return fmt.Errorf("confirming the absence of %s: %w", id, err)
-			}
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			if f.versionLocked(id) <= basis {
-				f.withdrawLocked(id, false)
-			}
-			return nil
+			return err
 		})
 	}
 	return group.Wait()
-}
-
-// confirmDenial guards a single denial against another database that denies
-// everything honestly: another known row must still be there.
-func (f *Feed[R]) confirmDenial(ctx context.Context, id string) error {
-	f.mu.Lock()
-	_, known := f.rows[id]
-	announced := f.tombstones[id].announced
-	others := make([]string, 0, 3)
-	for other := range f.rows {
-		if other != id && len(others) < cap(others) {
-			others = append(others, other)
-		}
-	}
-	f.mu.Unlock()
-	if !known {
-		return nil
-	}
-	found := false
-	for _, other := range others {
-		if _, err := f.source.Get(ctx, other); err == nil {
-			found = true
-			break
-		} else if !f.source.NotFound(err) {
-			return fmt.Errorf("asking for %s as a witness: %w", other, err)
-		}
-	}
-	if found || (f.options.Witness != nil && f.options.Witness(ctx)) {
-		return nil
-	}
-	if announced && len(others) == 0 && f.options.Witness == nil {
-		return nil
-	}
-	return ErrUnconfirmed
-}
-
-// Vouch tells whether some row that this feed knows is still there upstream.
-func (f *Feed[R]) Vouch(ctx context.Context) bool {
-	f.mu.Lock()
-	ids := make([]string, 0, 3)
-	for id := range f.rows {
-		if len(ids) == cap(ids) {
-			break
-		}
-		ids = append(ids, id)
-	}
-	f.mu.Unlock()
-	for _, id := range ids {
-		if _, err := f.source.Get(ctx, id); err == nil {
-			return true
-		}
-	}
-	return false
-}
-
-func (f *Feed[R]) takeRelease() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	released := f.status.released
-	f.status.released = false
-	return released
-}
-
-func (f *Feed[R]) setDegraded(ctx context.Context, reason string) {
-	f.mu.Lock()
-	before := f.status.degraded
-	f.status.degraded = reason
-	f.mu.Unlock()
-	if reason != "" && before == "" {
-		klog.FromContext(ctx).Info("The feed is degraded: no deletion is published", "kind", f.options.Name, "reason", reason)
-	}
-	if reason == "" && before != "" {
-		klog.FromContext(ctx).Info("The feed is no longer degraded", "kind", f.options.Name)
-	}
 }

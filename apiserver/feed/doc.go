@@ -34,6 +34,13 @@ type Source[R any] interface {
 	Equal(a, b R) bool
 }
 
+// Identifier is implemented by a Source whose ids do not identify a row in all
+// databases, as names do not.
+type Identifier[R any] interface {
+	// Same tells whether two rows with the same id are states of the same row.
+	Same(a, b R) bool
+}
+
 // Stream is an open watch of the upstream.
 type Stream[R any] interface {
 	// Recv waits for the next event. It returns io.EOF when the upstream ended
@@ -63,13 +70,14 @@ type Publisher[R any] interface {
 type State string
 
 const (
-	// Connecting: no stream is open and the first synchronisation is not done.
+	// Connecting: the upstream has not answered yet.
 	Connecting State = "connecting"
 	// Listing: the first synchronisation runs.
 	Listing State = "listing"
 	// Live: the stream is open and listings agree with it.
 	Live State = "live"
-	// Lagging: the state is kept by listings alone, since no stream is open.
+	// Lagging: no stream is open, or listings tell of changes before the stream
+	// does, or the last listing failed.
 	Lagging State = "lagging"
 	// Degraded: the upstream denies rows in a mass that only a lost right or
 	// another database explains; none of these deletions is believed.

@@ -22,14 +22,15 @@ type Options struct {
 	// state is stale. Defaults to 30 s.
 	MaxStaleness time.Duration
 	// Witness tells whether another feed of the same upstream still finds a row
-	// that it knew before. It vouches for the upstream's identity when this kind
-	// has no row left that could. May be nil.
-	Witness func(ctx context.Context) bool
+	// that it knew at the time. It vouches for the upstream's identity when this
+	// kind has no row left that could. See Vouch. May be nil.
+	Witness func(ctx context.Context, knownAt time.Time) bool
 	// SuspicionPeriod is how long rows that are absent in a mass must stay absent
 	// before they are believed to be gone. Defaults to 30 s.
 	SuspicionPeriod time.Duration
 	// Reopen, if set, returns a channel that is closed when streams must be
-	// opened anew because the credentials changed.
+	// opened anew because the credentials changed. The next change closes the
+	// channel that the next call returns.
 	Reopen func() <-chan struct{}
 	// Metrics receives what happens; may be nil.
 	Metrics Metrics
@@ -42,49 +43,49 @@ type Feed[R any] struct {
 	publisher Publisher[R]
 
 	mu sync.Mutex
-	// clock counts accepted observations. Reads carry its value from when they
-	// began, and are ignored for rows that were observed later than that.
-	clock      uint64
-	rows       map[string]*held[R]
+	// clock counts observations. Reads carry its value from when they began, and
+	// prove nothing about rows that were observed later than that.
+	clock uint64
+	rows  map[string]*held[R]
+	// tombstones remember rows that are gone, so that nothing late brings them
+	// back unasked.
 	tombstones map[string]tombstone
-	suspects   map[string]time.Time
-	status     status
+	// suspects are the rows that are absent in a mass, and since when.
+	suspects map[string]time.Time
+	status   status
 
 	synced   chan struct{}
 	syncOnce sync.Once
-	relist   chan struct{}
-	hints    *hints[R]
+	// attempted is closed when a stream was opened, or could not be, for the
+	// first time: listings begin then.
+	attempted   chan struct{}
+	attemptOnce sync.Once
+	relist      chan struct{}
+	hints       *hints
 }
 
 // held is a row and what is known of it.
 type held[R any] struct {
-	row     R
+	row R
+	// version is the clock's value at the last observation.
 	version uint64
-	pass    uint64
-	missed  int
-}
-
-// tombstone remembers a row that is gone, so that a late event cannot bring it
-// back unasked.
-type tombstone struct {
-	version   uint64
-	at        time.Time
+	// first is when the row was observed for the first time.
+	first time.Time
+	// pass is the last listing that returned the row; missed counts those since
+	// that did not.
+	pass   uint64
+	missed int
+	// announced tells that the upstream announced the row's deletion.
 	announced bool
 }
 
-// status is what a feed tells of itself.
-type status struct {
-	streamOpen  bool
-	degraded    string
-	released    bool
-	lastEvent   time.Time
-	lastListing time.Time
-	// completeBegan is when the last complete listing began.
-	completeBegan time.Time
-	lastAnswer    time.Time
-	listingTook   time.Duration
-	listingPhase  bool
-	pass          uint64
+// tombstone is the observation that a row is gone.
+type tombstone struct {
+	version uint64
+	at      time.Time
+	// stranger tells that the row was never held nor its deletion announced: a
+	// read of an id that somebody named found nothing.
+	stranger bool
 }
 
 // New makes a feed that is not running yet.
@@ -104,6 +105,9 @@ func New[R any](source Source[R], publisher Publisher[R], options Options) (*Fee
 	if options.SuspicionPeriod == 0 {
 		options.SuspicionPeriod = 30 * time.Second
 	}
+	if options.Reopen == nil {
+		options.Reopen = func() <-chan struct{} { return nil }
+	}
 	if options.Metrics == nil {
 		options.Metrics = discard{}
 	}
@@ -115,18 +119,23 @@ func New[R any](source Source[R], publisher Publisher[R], options Options) (*Fee
 		tombstones: map[string]tombstone{},
 		suspects:   map[string]time.Time{},
 		synced:     make(chan struct{}),
+		attempted:  make(chan struct{}),
 		relist:     make(chan struct{}, 1),
-		hints:      newHints[R](),
+		hints:      newHints(),
 	}, nil
 }
 
-// Run keeps the map equal to the upstream until the context ends.
+// Run keeps the map equal to the upstream until the context ends. Nothing that
+// the upstream does ends it.
 func (f *Feed[R]) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return f.streamForEver(ctx) })
-	group.Go(func() error { return f.foldHintsForEver(ctx) })
-	group.Go(func() error { return f.probeForEver(ctx) })
-	if err := group.Wait(); err != nil && ctx.Err() == nil {
+	group.Go(func() error { f.streamForEver(ctx); return nil })
+	group.Go(func() error { f.listForEver(ctx); return nil })
+	group.Go(func() error { f.probeForEver(ctx); return nil })
+	for range hintReaders {
+		group.Go(func() error { f.foldHintsForEver(ctx); return nil })
+	}
+	if err := group.Wait(); err != nil {
 		return fmt.Errorf("feeding %s: %w", f.options.Name, err)
 	}
 	return nil
@@ -143,6 +152,13 @@ func (f *Feed[R]) HasSynced() bool {
 	default:
 		return false
 	}
+}
+
+func (f *Feed[R]) markSynced(ctx context.Context) {
+	f.syncOnce.Do(func() {
+		klog.FromContext(ctx).Info("First synchronisation complete", "kind", f.options.Name, "rows", f.Len())
+		close(f.synced)
+	})
 }
 
 // Row returns the row with the id as it was last observed.
@@ -163,68 +179,19 @@ func (f *Feed[R]) Len() int {
 	return len(f.rows)
 }
 
-// Age returns the time since the upstream last answered a call of this kind.
-func (f *Feed[R]) Age() time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.ageLocked()
-}
-
-func (f *Feed[R]) ageLocked() time.Duration {
-	if f.status.lastAnswer.IsZero() {
-		return 1<<63 - 1
-	}
-	return time.Since(f.status.lastAnswer)
-}
-
-// CompleteSince returns when the last complete listing began: it holds every row
-// that existed then. Zero before the first one.
-func (f *Feed[R]) CompleteSince() time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.status.completeBegan
-}
-
 // Answered records that the upstream answered a call of this kind.
 func (f *Feed[R]) Answered() {
 	f.mu.Lock()
-	f.status.lastAnswer = time.Now()
-	f.mu.Unlock()
-}
-
-// State names where the feed stands; the text adds a detail for people.
-func (f *Feed[R]) State() (State, string) {
-	synced := f.HasSynced()
-	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch s := &f.status; {
-	case !synced && s.listingPhase:
-		return Listing, fmt.Sprintf("%d rows so far", len(f.rows))
-	case !synced:
-		return Connecting, "waiting for the upstream"
-	case s.degraded != "":
-		return Degraded, s.degraded
-	case f.ageLocked() > f.options.MaxStaleness:
-		return Stale, fmt.Sprintf("the upstream last answered %s ago", f.ageLocked().Round(time.Second))
-	case !s.streamOpen:
-		return Lagging, "no watch stream is open; listings go on"
-	default:
-		return Live, fmt.Sprintf("%d rows, last complete listing %s ago, last event %s", len(f.rows), age(s.lastListing), age(s.lastEvent)+" ago")
-	}
-}
-
-func age(t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return time.Since(t).Round(time.Second).String()
+	f.answeredLocked()
 }
 
 // Release lets a degraded feed believe the absences that it holds back: a
-// person has confirmed that the upstream is the right one.
+// person has confirmed that the upstream is the right one. A feed that is not
+// degraded has nothing to release.
 func (f *Feed[R]) Release() {
 	f.mu.Lock()
-	f.status.released = true
+	f.status.released = f.status.degraded != ""
 	f.mu.Unlock()
 	f.Relist()
 }
@@ -235,11 +202,4 @@ func (f *Feed[R]) Relist() {
 	case f.relist <- struct{}{}:
 	default:
 	}
-}
-
-func (f *Feed[R]) markSynced(ctx context.Context) {
-	f.syncOnce.Do(func() {
-		klog.FromContext(ctx).Info("First synchronisation complete", "kind", f.options.Name, "rows", f.Len())
-		close(f.synced)
-	})
 }

@@ -2,30 +2,36 @@ package feed
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
 
-// ErrUnconfirmed says that the upstream denies a row, but that nothing vouches
-// for it being the same upstream as before.
-var ErrUnconfirmed = errors.New("the upstream denies a row that was there, and no other known row vouches for it")
-
-// tombstoneLife is longer than any delay with which the upstream delivers an
-// event (measured: below two minutes).
-const tombstoneLife = 10 * time.Minute
+const (
+	// tombstoneLife is longer than any delay with which the upstream delivers an
+	// event (measured: below two minutes).
+	tombstoneLife = 10 * time.Minute
+	// strangers is how many ids that were never held may have a tombstone: the
+	// upstream announces deletions of ids that never existed.
+	strangers = 1024
+)
 
 // Observe folds in a row that the upstream returned as the answer to a write of
-// ours. A newer state that arrived meanwhile stays; the row is then read again.
+// ours. The answer may have been overtaken: by a newer state, which stays, or by
+// a deletion. Where that cannot be told the row is read again.
 func (f *Feed[R]) Observe(ctx context.Context, row R) error {
 	id := f.source.ID(row)
 	f.mu.Lock()
-	f.status.lastAnswer = time.Now()
-	if h, found := f.rows[id]; found && !f.source.UpdatedAt(row).After(f.source.UpdatedAt(h.row)) && !f.source.Equal(row, h.row) {
+	f.answeredLocked()
+	h, found := f.rows[id]
+	t, gone := f.tombstones[id]
+	if gone && !t.stranger || found && !f.supersedes(row, h.row) {
+		settled := found && f.source.Equal(row, h.row)
 		f.mu.Unlock()
+		if settled {
+			return nil
+		}
 		return f.Refresh(ctx, id)
 	}
-	delete(f.tombstones, id)
 	f.setLocked(id, row)
 	f.mu.Unlock()
 	return nil
@@ -35,44 +41,55 @@ func (f *Feed[R]) Observe(ctx context.Context, row R) error {
 func (f *Feed[R]) Deleted(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status.lastAnswer = time.Now()
-	f.withdrawLocked(id, true)
+	f.answeredLocked()
+	f.withdrawLocked(id)
 }
 
 // Refresh reads the row from the upstream and folds it in. A row that the
 // upstream denies is withdrawn if something vouches for the upstream; otherwise
 // the error is ErrUnconfirmed and the row stays.
 func (f *Feed[R]) Refresh(ctx context.Context, id string) error {
+	_, err := f.read(ctx, id, f.confirmDenial)
+	return err
+}
+
+// read asks for the row, and again if it was observed otherwise meanwhile, and
+// folds the answer in. A denial is folded in if confirm, which may be nil,
+// returns no error.
+func (f *Feed[R]) read(ctx context.Context, id string, confirm func(ctx context.Context, id string) error) (withdrawn bool, err error) {
 	for {
-		f.mu.Lock()
-		basis := f.clock
-		f.mu.Unlock()
+		basis := f.now()
 		row, err := f.source.Get(ctx, id)
 		if err != nil && !f.source.NotFound(err) {
-			return fmt.Errorf("reading %s %s: %w", f.options.Name, id, err)
+			return false, fmt.Errorf("reading %s %s: %w", f.options.Name, id, err)
 		}
+		f.Answered()
 		gone := err != nil
-		if gone {
-			if err := f.confirmDenial(ctx, id); err != nil {
-				return err
+		if gone && confirm != nil {
+			if err := confirm(ctx, id); err != nil {
+				return false, err
 			}
 		}
 		f.mu.Lock()
-		f.status.lastAnswer = time.Now()
-		folded := f.versionLocked(id) <= basis
+		done := f.versionLocked(id) <= basis
 		switch {
-		case !folded:
-		case gone:
-			f.withdrawLocked(id, false)
-		default:
-			delete(f.tombstones, id)
-			f.setLocked(id, row)
+		case !gone:
+			done, _ = f.foldReadLocked(id, row, basis)
+		case done:
+			withdrawn = f.withdrawLocked(id)
 		}
 		f.mu.Unlock()
-		if folded {
-			return nil
+		if done {
+			return withdrawn, nil
 		}
 	}
+}
+
+// now is the clock's value, which a read carries from when it begins.
+func (f *Feed[R]) now() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clock
 }
 
 // versionLocked returns when the row, or its absence, was last observed.
@@ -83,34 +100,78 @@ func (f *Feed[R]) versionLocked(id string) uint64 {
 	return f.tombstones[id].version
 }
 
+// supersedes tells whether a row whose age is unknown is certainly newer than
+// the one held.
+func (f *Feed[R]) supersedes(row, held R) bool {
+	return f.source.UpdatedAt(row).After(f.source.UpdatedAt(held))
+}
+
+// foldReadLocked folds in a row of a read that began at basis. A row that was
+// observed since is left alone unless the read certainly tells something newer;
+// then folded is false if the read told something else.
+func (f *Feed[R]) foldReadLocked(id string, row R, basis uint64) (folded, changed bool) {
+	h, found := f.rows[id]
+	switch {
+	case f.versionLocked(id) <= basis:
+	case !found:
+		return false, false
+	case f.supersedes(row, h.row):
+	default:
+		return f.source.Equal(row, h.row), false
+	}
+	return true, f.setLocked(id, row)
+}
+
 // setLocked makes row the present state of its id and publishes it if its
 // content differs from the state held.
-func (f *Feed[R]) setLocked(id string, row R) {
+func (f *Feed[R]) setLocked(id string, row R) (changed bool) {
 	f.clock++
 	delete(f.suspects, id)
+	delete(f.tombstones, id)
 	h, found := f.rows[id]
 	if !found {
-		f.rows[id] = &held[R]{row: row, version: f.clock, pass: f.status.pass}
+		f.rows[id] = &held[R]{row: row, version: f.clock, first: time.Now(), pass: f.status.pass}
 		f.publisher.Publish(id, row)
-		return
+		return true
 	}
-	same := f.source.Equal(h.row, row)
-	h.row, h.version, h.missed = row, f.clock, 0
-	if !same {
+	changed = !f.source.Equal(h.row, row)
+	if changed && !f.sameRow(h.row, row) {
+		// What was known is gone; this is known from now on only.
+		h.first = time.Now()
+	}
+	h.version, h.missed, h.announced = f.clock, 0, false
+	if changed || !f.source.UpdatedAt(row).Equal(f.source.UpdatedAt(h.row)) {
+		// An equal row is not kept beside the one that was published.
+		h.row = row
+	}
+	if changed {
 		f.publisher.Publish(id, row)
 	}
+	return changed
 }
 
 // withdrawLocked forgets the row and remembers that it is gone.
-func (f *Feed[R]) withdrawLocked(id string, announced bool) {
+func (f *Feed[R]) withdrawLocked(id string) (changed bool) {
 	f.clock++
 	delete(f.suspects, id)
-	f.tombstones[id] = tombstone{version: f.clock, at: time.Now(), announced: announced || f.tombstones[id].announced}
-	if _, found := f.rows[id]; !found {
-		return
+	if _, changed = f.rows[id]; !changed {
+		f.rememberStrangerLocked(id, true)
+		return false
 	}
+	f.tombstones[id] = tombstone{version: f.clock, at: time.Now()}
 	delete(f.rows, id)
 	f.publisher.Withdraw(id)
+	return true
+}
+
+// rememberStrangerLocked remembers the absence of a row that is not held, as far
+// as memory allows.
+func (f *Feed[R]) rememberStrangerLocked(id string, denied bool) {
+	t, remembered := f.tombstones[id]
+	if !remembered && len(f.tombstones) >= len(f.rows)+strangers {
+		return
+	}
+	f.tombstones[id] = tombstone{version: f.clock, at: time.Now(), stranger: denied && (!remembered || t.stranger)}
 }
 
 // sweepTombstonesLocked drops tombstones that no late event can concern.
@@ -123,40 +184,46 @@ func (f *Feed[R]) sweepTombstonesLocked() {
 }
 
 // foldEvent folds an event in directly where that is safe, and else tells that
-// the row has to be read.
+// the row has to be read: an event carries the row as it was when sent, and then
+// waits in queues.
 func (f *Feed[R]) foldEvent(event Event[R]) (read bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h, found := f.rows[event.ID]
-	if event.Deleted {
-		// Announced again or by mistake, for all that is known: the row is asked for.
-		if found {
-			f.announceLocked(event.ID)
-		}
-		return found
+	f.status.lastEvent = time.Now()
+	if event.ID == "" {
+		return false
 	}
-	if !found {
-		if _, gone := f.tombstones[event.ID]; gone {
-			return true
-		}
+	h, found := f.rows[event.ID]
+	_, gone := f.tombstones[event.ID]
+	switch {
+	case event.Deleted && found:
+		// Announced late or by mistake, for all that is known: the row is asked for.
+		h.announced = true
+		return true
+	case event.Deleted:
+		// A listing on its way, or an event overtaken by this one, may still hold
+		// the row.
+		f.clock++
+		f.rememberStrangerLocked(event.ID, false)
+		return false
+	case gone:
+		return true
+	case !found:
 		f.setLocked(event.ID, event.Row)
 		return false
 	}
+	newer := f.supersedes(event.Row, h.row)
 	if f.source.Equal(event.Row, h.row) {
 		f.options.Metrics.Echo(f.options.Name)
+		if newer {
+			// The content came back: what happened between is older than this.
+			f.setLocked(event.ID, event.Row)
+		}
 		return false
 	}
-	if f.source.UpdatedAt(event.Row).After(f.source.UpdatedAt(h.row)) {
+	if newer {
 		f.setLocked(event.ID, event.Row)
 		return false
 	}
 	return true
-}
-
-// announceLocked remembers that the upstream announced a deletion, which makes a
-// later absence of the row credible.
-func (f *Feed[R]) announceLocked(id string) {
-	t := f.tombstones[id]
-	t.announced, t.at = true, time.Now()
-	f.tombstones[id] = t
 }

@@ -8,64 +8,122 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// restFactor is the pause between listings in listing times: listing forever
-// then takes at most a twentieth of one connection.
-const restFactor = 19
-
-// secondListingAfter is when the listing after the first one begins: the stream
-// gives no sign of when it became active, so what changed in between shows there.
-const secondListingAfter = time.Second
+const (
+	// restFactor is the pause between listings in listing times: listing for ever
+	// then takes at most a twentieth of one connection.
+	restFactor = 19
+	// shortestPause is the least pause between undisturbed listings.
+	shortestPause = time.Second
+	// shortestGap is the least pause before a listing that was asked for.
+	shortestGap = 50 * time.Millisecond
+	// lookAgainAfter is how long after a stream was opened a listing begins: the
+	// stream gives no sign of when it became active, so that what changed at first
+	// shows there.
+	lookAgainAfter = time.Second
+	// openPatience is how long the first listing waits for the first stream.
+	openPatience = 2 * time.Second
+)
 
 // passResult is what one listing of all pages found.
 type passResult struct {
+	// complete tells that the unique ids are as many as the upstream counts: the
+	// absence of others counts.
 	complete bool
-	total    int
-	unique   int
-	repairs  int
-	began    uint64
+	// total is the most that the upstream counted during the pass.
+	total int
+	// number of the pass, the clock's value and the time when it began.
+	number uint64
+	clock  uint64
+	began  time.Time
 }
 
-// listUntilDone lists at once, soon again, and then with pauses, until the
-// context ends. Without an open stream it lists once and returns, so that the
-// stream is tried again.
-func (f *Feed[R]) listUntilDone(ctx context.Context, streamOpen bool) error {
-	for n := 0; ; n++ {
-		began := time.Now()
-		result, err := f.pass(ctx)
-		took := time.Since(began)
-		if ctx.Err() != nil {
-			return nil
-		}
-		f.options.Metrics.Listing(f.options.Name, took, err == nil && result.complete, result.repairs)
-		if err != nil {
-			return fmt.Errorf("listing: %w", err)
-		}
-		if err := f.settleAbsences(ctx, result); err != nil {
-			klog.FromContext(ctx).V(2).Info("Absent rows could not be confirmed", "kind", f.options.Name, "err", err)
-		}
-		f.finishPass(ctx, result, took)
-		if !streamOpen {
-			return nil
-		}
-		pause := max(time.Second, restFactor*took)
-		switch {
-		case n == 0:
-			pause = secondListingAfter
-		case !f.HasSynced():
-			// A first pass that was disturbed is repeated without delay.
-			pause = 0
-		}
-		timer := time.NewTimer(pause)
+// listForEver lists until the context ends: once a stream was tried, soon after
+// a stream was opened, and else with pauses.
+func (f *Feed[R]) listForEver(ctx context.Context) {
+	if !sleep(ctx, openPatience, f.attempted) {
+		return
+	}
+	retries := retryPauses()
+	for {
+		// The listing that begins now answers what was asked for until now.
 		select {
-		case <-ctx.Done():
-		case <-timer.C:
 		case <-f.relist:
+		default:
 		}
-		timer.Stop()
+		began := time.Now()
+		took, complete, err := f.list(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return
+		}
+		pause, gap := max(shortestPause, restFactor*took), max(shortestGap, took)
+		switch {
+		case err != nil:
+			klog.FromContext(ctx).V(2).Info("Listing failed", "kind", f.options.Name, "err", err)
+			pause = retries.Step()
+			gap = min(pause, shortestPause)
+		case !complete && !f.HasSynced():
+			// A first listing that was disturbed is repeated at once, but not for
+			// ever: the upstream's count may be wrong for good.
+			pause = min(pause, f.firstPause(took))
+		}
+		if err == nil {
+			retries = retryPauses()
+		}
+		if !f.rest(ctx, min(pause, f.untilSecondLook(began, pause)), gap) {
+			return
 		}
 	}
+}
+
+// firstPause is the pause between listings before the first synchronisation. It
+// grows with their number.
+func (f *Feed[R]) firstPause(took time.Duration) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return max(shortestGap/5, time.Duration(f.status.pass)*took/10)
+}
+
+// untilSecondLook returns the time until a second after the stream was opened,
+// if no listing has begun since then.
+func (f *Feed[R]) untilSecondLook(began time.Time, otherwise time.Duration) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	second := f.status.openedAt.Add(lookAgainAfter)
+	if f.status.openedAt.IsZero() || !began.Before(second) {
+		return otherwise
+	}
+	return max(0, time.Until(second))
+}
+
+// rest waits for the pause, or less if a listing is asked for, but then for the
+// gap; false means that the context ended before.
+func (f *Feed[R]) rest(ctx context.Context, pause, gap time.Duration) bool {
+	due := time.Now().Add(pause)
+	earliest := time.Now().Add(min(pause, gap))
+	if !sleep(ctx, time.Until(earliest), nil) {
+		return false
+	}
+	return sleep(ctx, time.Until(due), f.relist)
+}
+
+// list makes one pass and draws the conclusions.
+func (f *Feed[R]) list(ctx context.Context) (took time.Duration, complete bool, err error) {
+	result, err := f.pass(ctx)
+	took = time.Since(result.began)
+	if err == nil {
+		if unconfirmed := f.settleAbsences(ctx, result); unconfirmed != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).V(2).Info("Absent rows could not be confirmed", "kind", f.options.Name, "err", unconfirmed)
+		}
+	}
+	done, repairs := f.finishPass(result, err)
+	if ctx.Err() != nil {
+		return took, false, ctx.Err()
+	}
+	f.options.Metrics.Listing(f.options.Name, took, err == nil && result.complete, repairs)
+	if done {
+		f.markSynced(ctx)
+	}
+	return took, result.complete, err
 }
 
 // pass reads every page once. Each row is folded in as an observation of that
@@ -73,76 +131,81 @@ func (f *Feed[R]) listUntilDone(ctx context.Context, streamOpen bool) error {
 func (f *Feed[R]) pass(ctx context.Context) (passResult, error) {
 	f.mu.Lock()
 	f.status.pass++
-	f.status.listingPhase = true
-	pass := f.status.pass
-	result := passResult{began: f.clock}
+	f.status.repairs = 0
+	result := passResult{number: f.status.pass, clock: f.clock, began: time.Now()}
 	f.mu.Unlock()
 
+	size := f.options.PageSize
 	seen := map[string]struct{}{}
 	for page := 1; ; page++ {
-		f.mu.Lock()
-		basis := f.clock
-		f.mu.Unlock()
-		rows, total, err := f.source.List(ctx, page, f.options.PageSize)
+		basis := f.now()
+		rows, total, err := f.source.List(ctx, page, size)
 		if err != nil {
-			return result, fmt.Errorf("page %d of %s: %w", page, f.options.Name, err)
+			return result, fmt.Errorf("listing %s, page %d: %w", f.options.Name, page, err)
 		}
-		f.mu.Lock()
-		f.status.lastAnswer = time.Now()
+		before := len(seen)
 		for _, row := range rows {
-			id := f.source.ID(row)
-			seen[id] = struct{}{}
-			if f.foldListedLocked(id, row, basis, pass) {
-				result.repairs++
+			if id := f.source.ID(row); id != "" {
+				seen[id] = struct{}{}
 			}
 		}
-		f.mu.Unlock()
-		result.total = total
-		if len(rows) < f.options.PageSize {
-			break
+		f.foldPage(rows, total, basis, result.number)
+		result.total = max(result.total, total)
+		// The last page is short. A full one beyond the count that holds nothing
+		// new comes from an upstream that would go on for ever.
+		if len(rows) < size || page*size >= total && len(seen) == before {
+			result.complete = len(seen) == total
+			return result, nil
 		}
 	}
-	result.unique = len(seen)
-	result.complete = result.unique == result.total
-	return result, nil
 }
 
-// foldListedLocked folds in one row of a listing and tells whether that changed
-// anything: on an open stream, that is an event which the upstream lost or which
-// is still on its way.
-func (f *Feed[R]) foldListedLocked(id string, row R, basis, pass uint64) (changed bool) {
-	h, found := f.rows[id]
-	if f.versionLocked(id) <= basis {
-		changed = !found || !f.source.Equal(h.row, row)
-		delete(f.tombstones, id)
-		f.setLocked(id, row)
-	}
-	if h, found := f.rows[id]; found {
-		h.pass, h.missed = pass, 0
-	}
-	return changed
-}
-
-// finishPass records the listing, and ends the first synchronisation when the
-// rows held are all that the upstream counts.
-func (f *Feed[R]) finishPass(ctx context.Context, result passResult, took time.Duration) {
+// foldPage folds in the rows of one page. What it corrects after the first
+// synchronisation is an event that the upstream lost or that is still on its way.
+func (f *Feed[R]) foldPage(rows []R, total int, basis, pass uint64) {
+	repairing := f.HasSynced()
 	f.mu.Lock()
-	f.status.listingPhase = false
-	f.status.listingTook = took
+	defer f.mu.Unlock()
+	f.answeredLocked()
+	f.status.total = total
+	for _, row := range rows {
+		id := f.source.ID(row)
+		if id == "" {
+			continue
+		}
+		if _, changed := f.foldReadLocked(id, row, basis); changed && repairing {
+			f.status.repairs++
+		}
+		if h, found := f.rows[id]; found {
+			h.pass, h.missed = pass, 0
+		}
+	}
+}
+
+// finishPass records the listing. The first synchronisation is done when the
+// rows held are all that the upstream counts and none of them is in doubt.
+func (f *Feed[R]) finishPass(result passResult, err error) (done bool, repairs int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.listingError = err
+	if err != nil {
+		return false, f.status.repairs
+	}
 	if result.complete {
-		f.status.lastListing = time.Now()
-		f.status.completeBegan = f.status.lastListing.Add(-took)
+		f.status.completeBegan = result.began
+	}
+	if f.status.repairs > 0 {
+		f.status.repairing++
+	} else {
+		f.status.repairing = 0
 	}
 	f.sweepTombstonesLocked()
-	unseen := 0
+	doubtful := 0
 	for _, h := range f.rows {
-		if h.pass != f.status.pass && h.version <= result.began {
-			unseen++
+		if h.pass != result.number && h.version <= result.clock {
+			doubtful++
 		}
 	}
-	done := result.complete || (unseen == 0 && len(f.rows) >= result.total)
-	f.mu.Unlock()
-	if done {
-		f.markSynced(ctx)
-	}
+	done = doubtful == 0 && (result.complete || len(f.rows) >= result.total)
+	return done, f.status.repairs
 }

@@ -3,89 +3,99 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 )
 
 // healthyAfter is how long a stream must have lived for the pauses between
-// reconnects to start anew.
+// attempts to start anew.
 const healthyAfter = 10 * time.Second
 
 // hintReaders is how many rows that events point at are read at a time.
 const hintReaders = 4
 
-// streamForEver opens the stream, lists, and goes on listing; again for ever,
-// whatever ends the stream. EOF and errors mean the same: connect and list.
-func (f *Feed[R]) streamForEver(ctx context.Context) error {
-	pauses := reconnectPauses()
+var (
+	errCredentialsChanged = errors.New("the credentials changed")
+	errStreamClosed       = errors.New("the upstream closed the stream")
+)
+
+// retryPauses are the pauses between attempts that fail.
+func retryPauses() *wait.Backoff {
+	return &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 10 * time.Second}
+}
+
+// streamForEver keeps a stream open, whatever ends it: a regular end and an
+// error mean the same. Listings go on meanwhile.
+func (f *Feed[R]) streamForEver(ctx context.Context) {
+	pauses := retryPauses()
 	for ctx.Err() == nil {
-		opened := time.Now()
-		err := f.session(ctx)
+		// Asked for before the stream is opened, so that no change is missed.
+		changed := f.options.Reopen()
+		began := time.Now()
+		err := f.stream(ctx, changed)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		f.options.Metrics.Reconnect(f.options.Name)
-		if time.Since(opened) > healthyAfter {
-			pauses = reconnectPauses()
+		if time.Since(began) >= healthyAfter || errors.Is(err, errCredentialsChanged) {
+			pauses = retryPauses()
 		}
 		pause := pauses.Step()
 		klog.FromContext(ctx).V(2).Info("The watch stream of the upstream ended", "kind", f.options.Name, "reason", err, "pause", pause)
-		if !sleep(ctx, pause) {
-			return nil
+		if errors.Is(err, errCredentialsChanged) {
+			changed = nil
+		}
+		if !sleep(ctx, pause, changed) {
+			return
 		}
 	}
-	return nil
 }
 
-func reconnectPauses() wait.Backoff {
-	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 10 * time.Second}
-}
-
-// session is the life of one stream. It returns when the stream ended; while no
-// stream can be opened, each attempt still lists.
-func (f *Feed[R]) session(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// stream is the life of one stream: it returns why the stream ended.
+func (f *Feed[R]) stream(ctx context.Context, changed <-chan struct{}) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	stream, err := f.source.Watch(ctx)
-	group, groupCtx := errgroup.WithContext(ctx)
+	defer f.setStream(false)
 	if err == nil {
 		f.setStream(true)
-		defer f.setStream(false)
-		group.Go(func() error { return f.drain(stream) })
 	}
-	if f.options.Reopen != nil {
-		changed := f.options.Reopen()
-		group.Go(func() error {
-			select {
-			case <-changed:
-				return errors.New("the credentials changed")
-			case <-groupCtx.Done():
-				return nil
-			}
-		})
+	f.attemptOnce.Do(func() { close(f.attempted) })
+	if err != nil {
+		return err
 	}
-	group.Go(func() error {
-		defer cancel()
-		return f.listUntilDone(groupCtx, err == nil)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-changed:
+			cancel(errCredentialsChanged)
+		case <-ctx.Done():
+		}
 	})
-	// A stream that waits for its next event ends only with its own context.
-	group.Go(func() error {
-		<-groupCtx.Done()
-		cancel()
-		return nil
-	})
-	return errors.Join(err, group.Wait())
+	// A stream that waits for its next event ends only with its context. The
+	// first cause stands.
+	cancel(f.drain(stream))
+	watcher.Wait()
+	return context.Cause(ctx)
 }
 
+// setStream records whether a stream is open. What happened while none was is
+// known from a listing only, so that an opened stream asks for one.
 func (f *Feed[R]) setStream(open bool) {
 	f.mu.Lock()
 	f.status.streamOpen = open
+	if open {
+		f.status.openedAt = time.Now()
+	}
 	f.mu.Unlock()
+	if open {
+		f.Relist()
+	}
 }
 
 // drain takes every event off the stream at once: the upstream drops what a slow
@@ -93,16 +103,12 @@ func (f *Feed[R]) setStream(open bool) {
 func (f *Feed[R]) drain(stream Stream[R]) error {
 	for {
 		event, err := stream.Recv()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				return errors.New("the upstream closed the stream")
-			}
-			return err
+		switch {
+		case errors.Is(err, io.EOF):
+			return errStreamClosed
+		case err != nil:
+			return fmt.Errorf("receiving: %w", err)
 		}
-		f.mu.Lock()
-		f.status.lastEvent = time.Now()
-		f.status.lastAnswer = f.status.lastEvent
-		f.mu.Unlock()
 		f.options.Metrics.Event(f.options.Name)
 		if f.foldEvent(event) {
 			f.hints.add(event.ID)
@@ -110,89 +116,103 @@ func (f *Feed[R]) drain(stream Stream[R]) error {
 	}
 }
 
-// hints is a set of ids whose rows have to be read. Its size is bounded by the
-// number of rows, whatever the burst.
-type hints[R any] struct {
+// hints is a queue of ids whose rows have to be read. An id is in it at most
+// once, so that its size is bounded by the number of rows, whatever the burst.
+type hints struct {
 	mu      sync.Mutex
 	pending map[string]struct{}
+	queue   []string
 	signal  chan struct{}
 }
 
-func newHints[R any]() *hints[R] {
-	return &hints[R]{pending: map[string]struct{}{}, signal: make(chan struct{}, 1)}
+func newHints() *hints {
+	return &hints{pending: map[string]struct{}{}, signal: make(chan struct{}, 1)}
 }
 
-func (h *hints[R]) add(id string) {
+func (h *hints) add(id string) {
 	h.mu.Lock()
-	h.pending[id] = struct{}{}
+	if _, found := h.pending[id]; !found {
+		h.pending[id] = struct{}{}
+		h.queue = append(h.queue, id)
+	}
 	h.mu.Unlock()
+	h.wake()
+}
+
+func (h *hints) wake() {
 	select {
 	case h.signal <- struct{}{}:
 	default:
 	}
 }
 
-func (h *hints[R]) take() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	ids := make([]string, 0, len(h.pending))
-	for id := range h.pending {
-		ids = append(ids, id)
+// next waits for an id; false means that the context ended before.
+func (h *hints) next(ctx context.Context) (id string, ok bool) {
+	for {
+		select {
+		case <-ctx.Done():
+			return "", false
+		case <-h.signal:
+		}
+		h.mu.Lock()
+		if len(h.queue) > 0 {
+			id, ok = h.queue[0], true
+			h.queue = h.queue[1:]
+			delete(h.pending, id)
+		}
+		more := len(h.queue) > 0
+		h.mu.Unlock()
+		if more {
+			h.wake()
+		}
+		if ok {
+			return id, true
+		}
 	}
-	clear(h.pending)
-	return ids
 }
 
 // foldHintsForEver reads the rows that events pointed at without proving
 // anything.
-func (f *Feed[R]) foldHintsForEver(ctx context.Context) error {
+func (f *Feed[R]) foldHintsForEver(ctx context.Context) {
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.hints.signal:
+		id, ok := f.hints.next(ctx)
+		if !ok {
+			return
 		}
-		readers, readCtx := errgroup.WithContext(ctx)
-		readers.SetLimit(hintReaders)
-		for _, id := range f.hints.take() {
-			readers.Go(func() error {
-				if err := f.Refresh(readCtx, id); err != nil && ctx.Err() == nil {
-					// The next listing says what this read could not.
-					klog.FromContext(ctx).V(2).Info("Could not read a row that an event pointed at", "kind", f.options.Name, "id", id, "err", err)
-					f.Relist()
-				}
-				return nil
-			})
-		}
-		if err := readers.Wait(); err != nil {
-			return err
+		if err := f.Refresh(ctx, id); err != nil && ctx.Err() == nil {
+			// The next listing says what this read could not.
+			klog.FromContext(ctx).V(2).Info("Could not read a row that an event pointed at", "kind", f.options.Name, "id", id, "err", err)
+			f.Relist()
 		}
 	}
 }
 
 // probeForEver asks the upstream for a sign of life when nothing else did for a
 // third of the time that reads may be stale.
-func (f *Feed[R]) probeForEver(ctx context.Context) error {
-	interval := f.options.MaxStaleness / 3
-	for sleep(ctx, interval) {
-		if f.Age() < interval {
+func (f *Feed[R]) probeForEver(ctx context.Context) {
+	patience := f.options.MaxStaleness / 3
+	for sleep(ctx, max(patience-f.Age(), patience/4), nil) {
+		if f.Age() < patience {
 			continue
 		}
 		if _, _, err := f.source.List(ctx, 1, 1); err == nil {
 			f.Answered()
+		} else if ctx.Err() == nil {
+			klog.FromContext(ctx).V(2).Info("The upstream gives no sign of life", "kind", f.options.Name, "err", err)
 		}
 	}
-	return nil
 }
 
-// sleep waits for the duration; false means that the context ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits for the duration, or until the channel is closed or has something;
+// false means that the context ended before.
+func sleep(ctx context.Context, d time.Duration, until <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
+	case <-until:
 	case <-timer.C:
-		return true
 	}
+	return ctx.Err() == nil
 }
