@@ -68,6 +68,7 @@ build: preflight binaries ## build our programs into .build/bin
 binary: build ## the same
 
 binaries: | preflight
+	@echo "Building our programs into $(BIN)."
 	@mkdir -p $(BIN)
 	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./hack/up ./hack/operator
 
@@ -82,6 +83,7 @@ $(KUBE)/.built: hack/kube/go.mod hack/kube/etcd/main.go | preflight
 	@touch $@
 
 race: binaries
+	@echo "Building our programs with the race detector into $(RACE). The first time, this takes about 10 minutes."
 	@mkdir -p $(RACE)
 	@$(RACE_ENV) $(GO) build $(RACE_FLAGS) -ldflags '$(LDFLAGS)' -o $(RACE)/ ./cmd/ambient-kube-apiserver ./cmd/ambient-kube-reconciler ./hack/operator
 	@cp -p $(BIN)/ambientd $(RACE)/ambientd

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -55,6 +56,9 @@ type ControlPlane struct {
 	ownGroup  *process.Group
 }
 
+// stopTimeout bounds the end of what was started when the rest fails.
+const stopTimeout = 30 * time.Second
+
 // Names of the processes, as in logs and records.
 const (
 	EtcdName              = "etcd"
@@ -72,7 +76,9 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	}
 	cp := &ControlPlane{directory: options.Directory, extension: starter.pki.extension, ownGroup: starter.ownGroup}
 	if err := starter.start(ctx, cp); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the control plane: %w", err), cp.Stop(context.WithoutCancel(ctx)))
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return nil, errors.Join(fmt.Errorf("starting the control plane: %w", err), cp.Stop(stopping))
 	}
 	return cp, nil
 }

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -30,6 +31,9 @@ const (
 	OperatorName   = "operator"
 	ReconcilerName = "ambient-kube-reconciler"
 )
+
+// stopTimeout bounds the end of what was started when the rest fails.
+const stopTimeout = 30 * time.Second
 
 // Names returns the names of all processes in the order of their start.
 func Names() []string {
@@ -94,7 +98,9 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 		return nil, fmt.Errorf("preparing the stack: %w", err)
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return nil, errors.Join(err, s.Stop(stopping))
 	}
 	return s, nil
 }

@@ -43,6 +43,10 @@ func (s *stand) up(ctx context.Context) error {
 	}
 	started := time.Now()
 	if err := s.startAndSeed(ctx); err != nil {
+		if ctx.Err() != nil {
+			s.say("\nInterrupted. Nothing was left running.")
+			return errTold
+		}
 		s.tellFailure(err)
 		return errTold
 	}
@@ -61,7 +65,9 @@ func (s *stand) startAndSeed(ctx context.Context) error {
 			err = s.keepTour(running)
 		}
 		if err != nil {
-			err = errors.Join(err, running.Stop(context.WithoutCancel(ctx)))
+			stopping, stopped := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer stopped()
+			err = errors.Join(err, running.Stop(stopping))
 		}
 	}
 	progress.end(err == nil)
