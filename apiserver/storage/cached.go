@@ -81,11 +81,12 @@ func NewCached(options Options, cacheOptions CacheOptions) (apistorage.Interface
 
 // newCached puts the cache in front of the store. What the cache cannot answer goes
 // to behind, which is the store or a wrapper around it.
-func newCached(store *Store, behind apistorage.Interface, cacheOptions CacheOptions, time clock.WithTicker) (apistorage.Interface, func(), error) {
+func newCached(store *Store, behind apistorage.Interface, cacheOptions CacheOptions, clock clock.WithTicker) (apistorage.Interface, func(), error) {
 	options := store.options
 	feeding, stopFeeding := context.WithCancel(context.Background())
+	feed := &source{Store: store, feeding: feeding, turnedAway: make(chan struct{})}
 	cached, err := cacher.NewCacherFromConfig(cacher.Config{
-		Storage:             &source{Store: store, feeding: feeding},
+		Storage:             feed,
 		Versioner:           store.versioner,
 		GroupResource:       options.GroupResource,
 		EventsHistoryWindow: max(cacheOptions.EventsHistoryWindow, cacher.DefaultEventFreshDuration),
@@ -97,7 +98,7 @@ func newCached(store *Store, behind apistorage.Interface, cacheOptions CacheOpti
 		NewFunc:             options.NewFunc,
 		NewListFunc:         options.NewListFunc,
 		Codec:               options.Codec,
-		Clock:               time,
+		Clock:               clock,
 	})
 	if err != nil {
 		stopFeeding()
@@ -107,11 +108,16 @@ func newCached(store *Store, behind apistorage.Interface, cacheOptions CacheOpti
 	delegator := cacher.NewCacheDelegator(cached, behind)
 	destroy := sync.OnceFunc(func() {
 		delegator.Stop()
-		// The cache waits for its reflector, which may be waiting for the first
-		// synchronisation.
+		// The cache cannot be stopped while its reflector hands over an event: the
+		// dispatcher stops first, and if its queue is full the reflector is stuck in
+		// it for ever. So the events end first, and the reflector comes back for more.
 		stopFeeding()
-		cached.Stop()
 		store.Stop()
+		select {
+		case <-feed.turnedAway:
+		case <-time.After(turnAwayTimeout):
+		}
+		cached.Stop()
 	})
 	return &guard{Interface: delegator, store: store}, destroy, nil
 }
@@ -122,19 +128,31 @@ func newCached(store *Store, behind apistorage.Interface, cacheOptions CacheOpti
 // has to hold what the journal holds.
 type source struct {
 	*Store
-	feeding context.Context
+	// feeding ends when the cache is about to be stopped; turnedAway is closed when
+	// the reflector has learnt of that.
+	feeding    context.Context
+	turnedAway chan struct{}
+	turnAway   sync.Once
 }
 
-// syncPoll is the pause between two looks for the first synchronisation.
-const syncPoll = 20 * time.Millisecond
+const (
+	// syncPoll is the pause between two looks for the first synchronisation.
+	syncPoll = 20 * time.Millisecond
+	// turnAwayTimeout is far above the pause that a reflector makes.
+	turnAwayTimeout = 10 * time.Second
+)
 
 func (s *source) awaitSync(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.feeding, cancel)()
-	return wait.PollUntilContextCancel(ctx, syncPoll, true, func(context.Context) (bool, error) {
-		return s.backend.Synced() == nil, nil
+	err := wait.PollUntilContextCancel(ctx, syncPoll, true, func(context.Context) (bool, error) {
+		return s.backend.Synced() == nil && s.feeding.Err() == nil, nil
 	})
+	if s.feeding.Err() != nil {
+		s.turnAway.Do(func() { close(s.turnedAway) })
+	}
+	return err
 }
 
 // GetList implements storage.Interface.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/conversion"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	apistorage "k8s.io/apiserver/pkg/storage"
 
 	"github.com/ambient-code/ambient-kube/apiserver/journal"
@@ -38,6 +39,12 @@ func (s *Store) Get(ctx context.Context, key string, options apistorage.GetOptio
 		return err
 	}
 	switch {
+	case exists && s.beginsUpdate(ctx):
+		existing, err := s.existing(key, found)
+		if err != nil {
+			return err
+		}
+		return give(existing, out)
 	case exists:
 		return give(found.Value, out)
 	case options.IgnoreNotFound:
@@ -45,6 +52,14 @@ func (s *Store) Get(ctx context.Context, key string, options apistorage.GetOptio
 	default:
 		return apistorage.NewKeyNotFoundError(key, 0)
 	}
+}
+
+// beginsUpdate tells that a read is the beginning of a dry run: the registry then
+// reads the object and computes the update by itself, and has to start from the
+// same object as a real update.
+func (s *Store) beginsUpdate(ctx context.Context) bool {
+	info, ok := request.RequestInfoFrom(ctx)
+	return ok && (info.Verb == "patch" || info.Verb == "update")
 }
 
 func (s *Store) readThrough(ctx context.Context, key string) error {

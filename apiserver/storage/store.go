@@ -54,7 +54,7 @@ type Options struct {
 	GroupResource  schema.GroupResource
 
 	// PrepareExisting, if set, completes the copy of the stored object that an
-	// update starts from. It is never called for reads, lists and watches.
+	// update, dry or not, starts from. It is not called for reads, lists and watches.
 	PrepareExisting func(runtime.Object) error
 	// Settle, if set, corrects an update before it is compared with the existing
 	// object as PrepareExisting left it. It may change the update only.

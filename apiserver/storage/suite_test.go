@@ -14,6 +14,7 @@ import (
 
 	kubernetesclient "go.etcd.io/etcd/client/v3/kubernetes"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/apis/example"
@@ -331,6 +332,6 @@ func (noClient) List(context.Context, string, kubernetesclient.ListOptions) (kub
 // unavailable is what the upstream side says when it cannot answer.
 func unavailable(message string) error {
 	err := apierrors.NewServiceUnavailable(message)
-	err.ErrStatus.Details.RetryAfterSeconds = 1
+	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 	return err
 }

@@ -24,6 +24,8 @@ type upstream struct {
 	locks   map[string]chan struct{}
 	calls   map[string]int
 	faults  map[string]error
+	// stored, if set, changes what is stored.
+	stored  func(runtime.Object)
 	synced  error
 	current error
 }
@@ -76,7 +78,7 @@ func (u *upstream) Create(_ context.Context, key string, object runtime.Object) 
 	if _, exists := u.objects[key]; exists {
 		return fmt.Errorf("%s is there already", key)
 	}
-	u.objects[key] = unstamped(object)
+	u.store(key, object)
 	u.fold(key)
 	return nil
 }
@@ -87,9 +89,17 @@ func (u *upstream) Update(_ context.Context, key string, _, desired runtime.Obje
 	if err := u.call("Update"); err != nil {
 		return err
 	}
-	u.objects[key] = unstamped(desired)
+	u.store(key, desired)
 	u.fold(key)
 	return nil
+}
+
+func (u *upstream) store(key string, object runtime.Object) {
+	object = unstamped(object)
+	if u.stored != nil {
+		u.stored(object)
+	}
+	u.objects[key] = object
 }
 
 func (u *upstream) Delete(_ context.Context, key string, _ runtime.Object) error {

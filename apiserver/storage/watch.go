@@ -48,6 +48,9 @@ func (s *Store) Watch(ctx context.Context, key string, options apistorage.ListOp
 	if err := w.begin(); err != nil {
 		return failedWatch(err), nil
 	}
+	if options.ProgressNotify {
+		w.asked = s.progress.given()
+	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	detach := context.AfterFunc(s.stopped, w.cancel)
 	s.watching.Go(func() {
@@ -93,6 +96,8 @@ type watcher struct {
 	initial []entry
 	// at is the revision up to which everything has been sent.
 	at uint64
+	// asked is closed by the next request for progress; nil if none is wanted.
+	asked <-chan struct{}
 }
 
 // Stop implements watch.Interface.
@@ -173,10 +178,9 @@ func (w *watcher) follow() error {
 		}
 	}
 
-	var asked <-chan struct{}
+	asked := w.asked
 	var due <-chan time.Time
 	if w.options.ProgressNotify {
-		asked = w.store.progress.given()
 		ticker := time.NewTicker(progressInterval)
 		defer ticker.Stop()
 		due = ticker.C

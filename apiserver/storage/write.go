@@ -110,12 +110,10 @@ func (s *Store) GuaranteedUpdate(
 	}
 	return s.change(ctx, key, ignoreNotFound, func(current entry, exists bool) (apply, error) {
 		existing := s.options.NewFunc()
+		var err error
 		if exists {
-			existing = current.Value.DeepCopyObject()
-			if s.options.PrepareExisting != nil {
-				if err := s.options.PrepareExisting(existing); err != nil {
-					return nil, fmt.Errorf("preparing %s for an update: %w", key, err)
-				}
+			if existing, err = s.existing(key, current); err != nil {
+				return nil, err
 			}
 		}
 		// tryUpdate is free to change what it is given.
@@ -155,6 +153,18 @@ func (s *Store) GuaranteedUpdate(
 			return s.update(ctx, key, reference, updated, destination)
 		}, nil
 	})
+}
+
+// existing returns the copy of an object that an update starts from.
+func (s *Store) existing(key string, current entry) (runtime.Object, error) {
+	object := current.Value.DeepCopyObject()
+	if s.options.PrepareExisting == nil {
+		return object, nil
+	}
+	if err := s.options.PrepareExisting(object); err != nil {
+		return nil, fmt.Errorf("preparing %s for an update: %w", key, err)
+	}
+	return object, nil
 }
 
 // update changes the object and answers with its new state. The caller holds the
