@@ -147,9 +147,9 @@ func TestWatchesFromRevisionsThatAreUnknown(t *testing.T) {
 	project := newProject(t)
 	session := newSession(t, project, "known")
 	for name, test := range map[string]struct{ version, message string }{
-		"too old":                                 {"1", "too old resource version"},
-		"from an earlier epoch":                   {"4294967297", ""},
-		"from the future":                         {"9223372036854775807", "was not given out by this server"},
+		"too old":               {"1", "too old resource version"},
+		"from an earlier epoch": {"4294967297", ""},
+		"from the future":       {"9223372036854775807", "was not given out by this server"},
 		"one beyond the newest, far in the epoch": {session.ResourceVersion[:len(session.ResourceVersion)-9] + "999999999", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

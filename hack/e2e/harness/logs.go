@@ -8,6 +8,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/hack/controlplane"
 	"github.com/ambient-code/ambient-kube/hack/process"
+	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
 // Allowed is a kind of log entry that would fail the tests and may occur.
@@ -28,8 +29,12 @@ var everyRun = []Allowed{
 	{controlplane.APIServerName, regexp.MustCompile(`Error while syncing ConfigMap.*namespaces \\"kube-system\\" not found`), "the cluster is being born"},
 	{controlplane.APIServerName, regexp.MustCompile(`Found stale data, removed previous endpoints on kubernetes service`), "the cluster is being born"},
 	{controlplane.APIServerName, regexp.MustCompile(`v1alpha1\.ambient\.io failed with: failing or missing response`), "the API is registered before its server runs"},
-	{controlplane.APIServerName, regexp.MustCompile(`(?s)controller\.go.*(loading OpenAPI spec for|failed to download) "?v1alpha1\.ambient\.io"?`), "the API is registered before its server runs"},
+	{controlplane.APIServerName, regexp.MustCompile(`remote_available_controller\.go.*Operation cannot be fulfilled on apiservices.*the object has been modified`), "its controllers write the same status"},
+	{stack.APIServerName, regexp.MustCompile(`cacher\.go.*unexpected ListAndWatch error: waiting for the first synchronisation: context canceled`), "the server ends"},
+	{controlplane.APIServerName, regexp.MustCompile(`(?s)controller\.go.*(loading OpenAPI spec for|failed to download) \\?"?v1alpha1\.ambient\.io`), "the API is registered before its server runs"},
 	{controlplane.APIServerName, regexp.MustCompile(`wrap\.go.*Timeout or abort while handling.*ambient\.io.*watch=true`), "a client ended a watch that is served through the aggregator"},
+	{stack.APIServerName, regexp.MustCompile(`authentication\.go.*Unable to authenticate the request.*certificate signed by unknown authority`), "kube-apiserver asks before the front proxy's authority was read; a server at that point is not ready"},
+	{controlplane.ControllerManagerName, regexp.MustCompile(`namespaced_resources_deleter\.go.*Couldn't update status condition for namespace.*the object has been modified`), "a test changes a namespace that is being deleted"},
 	{controlplane.ControllerManagerName, regexp.MustCompile(`reflector\.go.*Failed to watch.*the server is currently unable to handle the request.*PartialObjectMetadata`), "our server ends before the controllers that watch its objects"},
 	{controlplane.EtcdName, regexp.MustCompile(`setting up serving from embedded etcd failed.*(Server closed|server closed|use of closed network connection)`), "how etcd says that it was told to end"},
 }

@@ -119,12 +119,15 @@ func (r *REST) ShortNames() []string { return r.shortNames }
 
 // Create implements rest.Creater.
 func (r *REST) Create(ctx context.Context, object runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	if err := withoutVersion(object); err != nil {
+		return nil, err
+	}
 	return r.Store.Create(ctx, object, r.validateCreate(validate), options)
 }
 
 // Update implements rest.Updater. Server-side apply creates this way, too.
 func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, validateCreate rest.ValidateObjectFunc, validateUpdate rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.Store.Update(ctx, name, info, r.validateCreate(validateCreate), validateUpdate, forceAllowCreate, options)
+	return r.Store.Update(ctx, name, withNumericVersion(r.Store, info), r.validateCreate(validateCreate), validateUpdate, forceAllowCreate, options)
 }
 
 // Delete implements rest.GracefulDeleter.
@@ -186,7 +189,7 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 
 // Update implements rest.Updater. A status is never created by itself.
 func (r *StatusREST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, validateCreate rest.ValidateObjectFunc, validateUpdate rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.store.Update(ctx, name, info, validateCreate, validateUpdate, false, options)
+	return r.store.Update(ctx, name, withNumericVersion(r.store, info), validateCreate, validateUpdate, false, options)
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.
