@@ -149,10 +149,16 @@ func (s *source) awaitSync(ctx context.Context) error {
 	err := wait.PollUntilContextCancel(ctx, syncPoll, true, func(context.Context) (bool, error) {
 		return s.backend.Synced() == nil && s.feeding.Err() == nil, nil
 	})
+	s.noticeEnd()
+	return err
+}
+
+// noticeEnd is called by the reflector's goroutine when it is not handing over an
+// event.
+func (s *source) noticeEnd() {
 	if s.feeding.Err() != nil {
 		s.turnAway.Do(func() { close(s.turnedAway) })
 	}
-	return err
 }
 
 // GetList implements storage.Interface.
@@ -168,7 +174,24 @@ func (s *source) Watch(ctx context.Context, key string, options apistorage.ListO
 	if err := s.awaitSync(ctx); err != nil {
 		return nil, fmt.Errorf("waiting for the first synchronisation: %w", err)
 	}
-	return s.Store.Watch(ctx, key, options)
+	followed, err := s.Store.Watch(ctx, key, options)
+	if err != nil {
+		return nil, err
+	}
+	return &sourceWatch{Interface: followed, source: s}, nil
+}
+
+// sourceWatch is the watch that the reflector follows. The reflector stops it when
+// it has handed over the last event.
+type sourceWatch struct {
+	watch.Interface
+	source *source
+}
+
+// Stop implements watch.Interface.
+func (w *sourceWatch) Stop() {
+	w.Interface.Stop()
+	w.source.noticeEnd()
 }
 
 // guard stands in front of the cache and decides what the cache cannot know.
