@@ -21,6 +21,8 @@ type policy struct {
 	namespaces          namespaceGuard
 	backends            *backend.Backends
 	unassignedNamespace string
+	// foreign tells whether a namespace exists and belongs to somebody else.
+	foreign func(namespace string) bool
 }
 
 // createInProject accepts a namespaced object when the project of its namespace
@@ -49,6 +51,11 @@ func (p policy) createInProject(resource schema.GroupResource, kind string) func
 			return apierrors.NewInvalid(v1alpha1.Kind(kind), accessor.GetName(), field.ErrorList{
 				field.Invalid(path, namespace, fmt.Sprintf("there is no project %q upstream; create it first (kind Project, name %s)", namespace, namespace)),
 			})
+		}
+		if kind == "Session" && p.foreign(namespace) {
+			return apierrors.NewForbidden(resource, accessor.GetName(), fmt.Errorf(
+				"namespace %s exists and does not belong to the project of that name; to let the project use it: kubectl annotate namespace %s %s=true",
+				namespace, namespace, v1alpha1.AdoptAnnotation))
 		}
 		return nil
 	}

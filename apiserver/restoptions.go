@@ -42,7 +42,7 @@ func (g restOptionsGetter) GetRESTOptions(resource schema.GroupResource, _ runti
 const reporter = "ambient-kube-reconciler"
 
 // computedConditions are the conditions that this server fills in itself.
-var computedConditions = []string{v1alpha1.ConditionReady, "Stalled", v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict}
+var computedConditions = []string{v1alpha1.ConditionReady, "Stalled", v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict, v1alpha1.ConditionNamespaceNotAdopted}
 
 // served is what a resource is made of.
 type served struct {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
 	"golang.org/x/sync/errgroup"
@@ -46,6 +47,8 @@ type Server struct {
 	client   *upstream.Client
 	backends *backend.Backends
 	events   eventRecorder
+	// namespacesSynced tells whether it is known which namespaces exist.
+	namespacesSynced cache.InformerSynced
 }
 
 // New makes a server that is not running yet. The context bounds what must be
@@ -81,11 +84,14 @@ func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	namespaces := newAdoption(c.generic.SharedInformerFactory)
 	backends, err := backend.New(backend.Options{
-		Client:       client,
-		Translator:   translate.New(translate.Options{Cluster: c.cluster, UnassignedNamespace: c.options.UnassignedNamespace}),
-		Owners:       owners,
-		MaxStaleness: c.options.MaxStaleness,
+		ForeignNamespace:    namespaces.foreign,
+		UnassignedNamespace: c.options.UnassignedNamespace,
+		Client:              client,
+		Translator:          translate.New(translate.Options{Cluster: c.cluster, UnassignedNamespace: c.options.UnassignedNamespace}),
+		Owners:              owners,
+		MaxStaleness:        c.options.MaxStaleness,
 		NewJournal: func() *backend.Journal {
 			return journal.New[runtime.Object](journal.Options{Epoch: c.epoch})
 		},
@@ -93,12 +99,15 @@ func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the backends: %w", err)
 	}
+	if err := namespaces.notify(backends.Sessions.NamespaceChanged); err != nil {
+		return nil, err
+	}
 	generic, err := c.complete.New(component, genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, fmt.Errorf("making the generic API server: %w", err)
 	}
-	server := &Server{generic: generic, client: client, backends: backends, events: newEventRecorder(c.client, c.scheme)}
-	if err := server.install(c, converter); err != nil {
+	server := &Server{generic: generic, client: client, backends: backends, events: newEventRecorder(c.client, c.scheme), namespacesSynced: namespaces.informer.HasSynced}
+	if err := server.install(c, converter, namespaces); err != nil {
 		server.events.stop()
 		return nil, err
 	}
@@ -112,9 +121,9 @@ func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
 }
 
 // install registers the resources of the group.
-func (s *Server) install(c CompletedConfig, converter managedfields.TypeConverter) error {
+func (s *Server) install(c CompletedConfig, converter managedfields.TypeConverter, namespaces adoption) error {
 	getter := newRESTOptionsGetter(c.codecs.LegacyCodec(v1alpha1.SchemeGroupVersion), converter, s.backends)
-	rules := policy{namespaces: namespaceGuard{c.client}, backends: s.backends, unassignedNamespace: c.options.UnassignedNamespace}
+	rules := policy{namespaces: namespaceGuard{c.client}, backends: s.backends, unassignedNamespace: c.options.UnassignedNamespace, foreign: namespaces.foreign}
 	sessions, err := session.NewREST(c.scheme, getter, session.Hooks{
 		BeforeCreate: rules.createInProject(v1alpha1.Resource("sessions"), "Session"),
 		BeforeDelete: rules.deleteInNamespace(v1alpha1.Resource("sessions")),
@@ -158,7 +167,13 @@ func (s *Server) Run(ctx context.Context) error {
 	feeding, stopFeeding := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFeeding()
 	group, serving := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.backends.Run(feeding) })
+	group.Go(func() error {
+		// Before that, a session might be shown to somebody else's tenant.
+		if !cache.WaitForCacheSync(feeding.Done(), s.namespacesSynced) {
+			return nil
+		}
+		return s.backends.Run(feeding)
+	})
 	group.Go(func() error {
 		defer stopFeeding()
 		if err := s.generic.PrepareRun().RunWithContext(serving); err != nil {

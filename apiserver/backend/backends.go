@@ -26,6 +26,10 @@ type Options struct {
 	// MaxStaleness is the age of the upstream's last answer above which reads that
 	// claim to be current, and writes, are refused.
 	MaxStaleness time.Duration
+	// ForeignNamespace tells whether a namespace exists that belongs to somebody
+	// else; nil: none does. UnassignedNamespace is where its sessions live instead.
+	ForeignNamespace    func(name string) bool
+	UnassignedNamespace string
 	// Owners moves the ownership of fields that the upstream changes; may be nil.
 	Owners Mover
 	// Metrics receives what the feeds do; may be nil.
@@ -51,7 +55,7 @@ func New(options Options) (*Backends, error) {
 	locks := newKeyLocks()
 
 	b.Projects = &Projects{kind: newKind[*ambientv1.Project](b.ProjectJournal, "projects", locks, writes, options), client: options.Client.Projects, translator: options.Translator}
-	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates()}
+	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
 	b.Settings = &Settings{
 		kind: newKind[*ambientv1.ProjectSettings](b.SettingsJournal, "projectsettings", locks, writes, options), client: options.Client.ProjectSettings, translator: options.Translator,
 		projects: b.Projects, projectRows: map[string]*ambientv1.Project{}, settingsOf: map[string]string{},

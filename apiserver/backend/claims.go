@@ -21,7 +21,8 @@ func compareClaimants(a, b claimant) int {
 	return strings.Compare(a.id, b.id)
 }
 
-// claims decides who may bear a name that several rows ask for: the oldest.
+// claims decides who may bear a name that several rows ask for: the oldest. All of
+// them say so in a condition.
 type claims struct {
 	byName map[types.NamespacedName][]claimant
 	byID   map[string]types.NamespacedName
@@ -44,8 +45,12 @@ func (c *claims) claim(name types.NamespacedName, who claimant) (changed []strin
 	before := c.byName[name]
 	at, _ := slices.BinarySearchFunc(before, who, compareClaimants)
 	c.byName[name] = slices.Insert(before, at, who)
-	if at == 0 && len(before) > 0 {
+	switch {
+	case len(before) == 0:
+	case at == 0:
 		changed = append(changed, c.byName[name][1].id)
+	default:
+		changed = append(changed, c.byName[name][0].id)
 	}
 	return changed
 }
@@ -66,11 +71,11 @@ func (c *claims) release(id string) (changed []string) {
 		return nil
 	}
 	c.byName[name] = rest
-	if at == 0 {
-		changed = append(changed, rest[0].id)
-	}
-	return changed
+	return append(changed, rest[0].id)
 }
+
+// contested tells whether several rows ask for the name.
+func (c *claims) contested(name types.NamespacedName) bool { return len(c.byName[name]) > 1 }
 
 // holds tells whether the row may bear the name.
 func (c *claims) holds(name types.NamespacedName, id string) bool {

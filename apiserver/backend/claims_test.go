@@ -20,8 +20,8 @@ func TestTheOldestClaimantBearsTheName(t *testing.T) {
 	if changed := c.claim(name, claimant{"old", at(10)}); !slices.Equal(changed, []string{"young"}) {
 		t.Fatalf("an older claim displaced %v, want the younger one", changed)
 	}
-	if changed := c.claim(name, claimant{"twin", at(20)}); len(changed) != 0 {
-		t.Fatalf("a claim that loses displaced %v", changed)
+	if changed := c.claim(name, claimant{"twin", at(20)}); !slices.Equal(changed, []string{"old"}) {
+		t.Fatalf("a claim that loses tells %v, want the holder to learn that the name is contested", changed)
 	}
 	if !c.holds(name, "old") || c.holds(name, "young") || c.holds(name, "twin") {
 		t.Fatal("not exactly the oldest holds the name")
@@ -29,8 +29,8 @@ func TestTheOldestClaimantBearsTheName(t *testing.T) {
 	if changed := c.claim(other, claimant{"old", at(10)}); !slices.Equal(changed, []string{"twin"}) {
 		t.Fatalf("after the oldest left, %v moved up, want the one with the lower id of the same age", changed)
 	}
-	if changed := c.release("young"); len(changed) != 0 {
-		t.Fatalf("the end of a losing claim moved %v", changed)
+	if changed := c.release("young"); !slices.Equal(changed, []string{"twin"}) || c.contested(name) {
+		t.Fatalf("the end of a losing claim tells %v, want the holder to learn that the name is its own", changed)
 	}
 	if changed := c.release("twin"); len(changed) != 0 || len(c.byName[name]) != 0 {
 		t.Fatal("a name that nobody claims is still remembered")

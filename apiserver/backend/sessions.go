@@ -29,6 +29,10 @@ type Sessions struct {
 	translator *translate.Translator
 	claims     claims
 	pending    *pendingCreates
+	// foreign tells whether a namespace exists that is neither ours nor adopted;
+	// sessions that would live there live in fallback.
+	foreign  func(namespace string) bool
+	fallback string
 }
 
 // Publish places the row in the API. The feed calls it.
@@ -38,6 +42,11 @@ func (s *Sessions) Publish(id string, row *ambientv1.Session) {
 	if before, found := s.byID[id]; found {
 		row = carryReserved(before.row, row)
 	}
+	s.publish(id, row)
+}
+
+// publish claims the row's name and places it and whomever the claim concerns.
+func (s *Sessions) publish(id string, row *ambientv1.Session) {
 	wanted := s.wanted(row)
 	if held, found := s.claims.byID[id]; found && held != wanted {
 		// Leave the old place before another row may take it: nobody must see one
@@ -63,9 +72,49 @@ func (s *Sessions) Withdraw(id string) {
 	}
 }
 
-// wanted is the place that a row asks for.
+// wanted is the place that a row asks for. Sessions whose namespace belongs to
+// somebody else are kept out of it: its users are not to read them.
 func (s *Sessions) wanted(row *ambientv1.Session) types.NamespacedName {
-	return types.NamespacedName{Namespace: s.translator.SessionNamespace(row), Name: s.translator.SessionName(row)}
+	namespace := s.translator.SessionNamespace(row)
+	if s.foreignNamespace(row) != "" {
+		namespace = s.fallback
+	}
+	return types.NamespacedName{Namespace: namespace, Name: s.translator.SessionName(row)}
+}
+
+// foreignNamespace returns the name of the namespace that the row would live in
+// if it did not belong to somebody else; empty when nothing is in the way.
+func (s *Sessions) foreignNamespace(row *ambientv1.Session) string {
+	namespace := s.translator.SessionNamespace(row)
+	if namespace == s.fallback || s.foreign == nil || !s.foreign(namespace) {
+		return ""
+	}
+	return namespace
+}
+
+// NamespaceChanged places the sessions of a project anew after its namespace
+// appeared, went, or changed hands.
+func (s *Sessions) NamespaceChanged(projectID string) {
+	s.mu.Lock()
+	rows := map[string]*ambientv1.Session{}
+	for id, p := range s.byID {
+		if p.row.GetProjectId() == projectID {
+			rows[id] = p.row
+		}
+	}
+	s.mu.Unlock()
+	for id, row := range rows {
+		s.replace(id, row)
+	}
+}
+
+// replace publishes the row again, unless it was replaced or withdrawn meanwhile.
+func (s *Sessions) replace(id string, row *ambientv1.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, found := s.byID[id]; found && p.row == row {
+		s.publish(id, row)
+	}
 }
 
 // place publishes the row under the name that it asked for, or under one of its
@@ -73,9 +122,12 @@ func (s *Sessions) wanted(row *ambientv1.Session) types.NamespacedName {
 func (s *Sessions) place(id string, row *ambientv1.Session) {
 	wanted := s.wanted(row)
 	placement := translate.Placement{Namespace: wanted.Namespace, Name: wanted.Name}
+	placement.NameConflict = s.claims.contested(wanted)
 	if !s.claims.holds(wanted, id) {
 		placement.Name = translate.CollisionName(wanted.Name, id)
-		placement.NameConflict = true
+	}
+	if wanted.Namespace == s.fallback && row.GetProjectId() != s.fallback {
+		placement.ForeignNamespace = s.foreignNamespace(row)
 	}
 	object := s.translator.Session(row, placement)
 	if before, found := s.byID[id]; found && before.object != nil {

@@ -52,6 +52,7 @@ var conditionProperties = []property[metav1.Condition]{
 // server computes. Entries of these types upstream are neither shown nor changed.
 var computedConditions = []string{
 	v1alpha1.ConditionReady, ConditionStalled, v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict,
+	v1alpha1.ConditionNamespaceNotAdopted,
 }
 
 // readConditions decodes the column conditions of a session. Of several entries

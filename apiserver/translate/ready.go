@@ -23,6 +23,8 @@ const (
 	ReasonSessionFailed = "SessionFailed"
 	// ReasonNameTaken: several sessions ask for one name.
 	ReasonNameTaken = "NameTaken"
+	// ReasonNamespaceExists: the namespace of the project belongs to somebody else.
+	ReasonNamespaceExists = "NamespaceExists"
 )
 
 // withComputed puts the conditions that are computed around those that the
@@ -52,6 +54,17 @@ func (t *Translator) withComputed(row *ambientv1.Session, session *v1alpha1.Sess
 			LastTransitionTime: session.CreationTimestamp,
 			Reason:             ReasonNameTaken,
 			Message:            t.conflict(row, placement),
+		})
+	}
+	if placement.ForeignNamespace != "" {
+		conditions = append(conditions, metav1.Condition{
+			Type:               v1alpha1.ConditionNamespaceNotAdopted,
+			Status:             metav1.ConditionTrue,
+			ObservedGeneration: session.Generation,
+			LastTransitionTime: session.CreationTimestamp,
+			Reason:             ReasonNamespaceExists,
+			Message: fmt.Sprintf("Namespace %q exists and does not belong to the project, whose sessions are kept out of it; to let the project use it: kubectl annotate namespace %s %s=true",
+				placement.ForeignNamespace, placement.ForeignNamespace, v1alpha1.AdoptAnnotation),
 		})
 	}
 	return conditions

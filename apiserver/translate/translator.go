@@ -40,6 +40,9 @@ type Placement struct {
 	Namespace, Name string
 	// NameConflict says that another session asks for the same name.
 	NameConflict bool
+	// ForeignNamespace is the namespace that the session would live in, if that
+	// did not exist and belong to somebody else; empty when nothing is in the way.
+	ForeignNamespace string
 	// Generation is the object's generation; 0 takes the one that the row tells.
 	Generation int64
 }

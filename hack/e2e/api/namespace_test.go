@@ -14,9 +14,12 @@ import (
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 )
 
+// newNamespace makes a namespace that a project of its name may use.
 func newNamespace(t *testing.T, name string, labels map[string]string) {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Labels: labels, Annotations: map[string]string{v1alpha1.AdoptAnnotation: "true"},
+	}}
 	if _, err := stand.Kubernetes.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("creating namespace %s: %v", name, err)
 	}

@@ -14,6 +14,10 @@ const (
 	AllowBurnAnnotation = "ambient.io/allow-burn"
 	// AdoptAnnotation, "true" on a Namespace, lets a Project of that name use it.
 	AdoptAnnotation = "ambient.io/adopt"
+	// ManagedByLabel names who made a namespace for a project.
+	ManagedByLabel = "ambient-code.io/managed-by"
+	// ManagedByReconciler is the value of ManagedByLabel on our namespaces.
+	ManagedByReconciler = "ambient-kube-reconciler"
 )
 
 // Condition types of the group's kinds.
@@ -26,6 +30,9 @@ const (
 	ConditionProjected = "Projected"
 	// ConditionNameConflict is True while another object holds the chosen name.
 	ConditionNameConflict = "NameConflict"
+	// ConditionNamespaceNotAdopted is True while the namespace of a session's
+	// project exists and belongs to somebody else.
+	ConditionNamespaceNotAdopted = "NamespaceNotAdopted"
 )
 
 // IsTerminal tells whether a session in the phase has ended.
