@@ -120,6 +120,8 @@ verify: preflight ## all that can be said without running: format, vet, lint, ge
 
 test: PREFLIGHT := cc
 test: preflight $(KUBE)/.built race ## everything: vet, unit tests and end-to-end tests with the race detector
+	@echo "== generated code"
+	@hack/verify-generated.sh
 	@echo "== vet"
 	@$(GO) vet $(PACKAGES)
 	@echo "== unit tests"
