@@ -36,6 +36,9 @@ RUN      ?=
 COUNT    ?=
 TEST_FLAGS := $(if $(RUN),-run '$(RUN)') $(if $(COUNT),-count=$(COUNT))
 
+# Where Go code is.
+FOLDERS := apiserver certs cmd docs hack manifests reconciler
+
 # What tests start.
 TEST_ENV := $(RACE_ENV) AMBIENT_KUBE_BINARIES=$(abspath $(RACE)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE))
 
@@ -99,9 +102,7 @@ preflight:
 	@hack/preflight.sh $(PREFLIGHT)
 
 fmt: ## format the Go code
-	@gofmt -s -l -w $(GO_FILES)
-
-GO_FILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | while read -r file; do [[ -f $$file ]] && echo "$$file" || true; done)
+	@gofmt -s -l -w $(FOLDERS)
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/staticcheck ## run golangci-lint and staticcheck
 	$(TOOLS)/staticcheck ./...
@@ -113,7 +114,7 @@ $(TOOLS)/golangci-lint $(TOOLS)/staticcheck &: hack/tools/go.mod | preflight
 	@$(GO) build -C hack/tools -o $(abspath $(TOOLS))/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint honnef.co/go/tools/cmd/staticcheck
 
 verify: preflight ## all that can be said without running: format, vet, lint, generated code
-	@unformatted=$$(gofmt -s -l $(GO_FILES)); if [[ -n $$unformatted ]]; then echo "Not formatted:" $$unformatted; exit 1; fi
+	@unformatted=$$(gofmt -s -l $(FOLDERS)); if [[ -n $$unformatted ]]; then echo "Not formatted:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
 	$(MAKE) --no-print-directory lint
 	hack/verify-generated.sh
