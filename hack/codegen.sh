@@ -43,3 +43,5 @@ go tool lister-gen --go-header-file "$header" --plural-exceptions "$plurals" --o
 go tool informer-gen --go-header-file "$header" --plural-exceptions "$plurals" \
 	--versioned-clientset-package $module/$client/versioned --listers-package $module/$client/listers \
 	--output-dir $client/informers --output-pkg $module/$client/informers "$types"
+# The generator names an informer, in metrics, by kind and an s.
+sed -i 's/"projectsettingss"/"projectsettings"/' $client/informers/externalversions/ambient/v1alpha1/projectsettings.go

@@ -100,7 +100,7 @@ func NewProjectSettingsInformerWithOptions(client versioned.Interface, namespace
 // Always prefer using an informer factory to get a shared informer instead of getting an independent
 // one. This reduces memory footprint and number of connections to the server.
 func NewTypedProjectSettingsInformerWithOptions(client versioned.Interface, namespace string, options internalinterfaces.InformerOptions) ProjectSettingsIndexInformer {
-	gvr := schema.GroupVersionResource{Group: "ambient.io", Version: "v1alpha1", Resource: "projectsettingss"}
+	gvr := schema.GroupVersionResource{Group: "ambient.io", Version: "v1alpha1", Resource: "projectsettings"}
 	identifier := options.InformerName.WithResource(gvr)
 	tweakListOptions := options.TweakListOptions
 	return cache.NewTypedSharedIndexInformer[*apisambientv1alpha1.ProjectSettings](cache.NewSharedIndexInformerWithOptions(
