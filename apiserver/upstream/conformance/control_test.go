@@ -27,7 +27,27 @@ func inject(t *testing.T, s *server, settings faults) {
 		t.Skipf("%s needs a fault switch", t.Name())
 	}
 	request(t, s, http.MethodPut, "/faults", settings)
-	t.Cleanup(func() { request(t, s, http.MethodDelete, "/faults", nil) })
+	t.Cleanup(func() { release(t, s) })
+}
+
+// held is a delay that ends when the test releases it.
+const held = "1h"
+
+// release ends all injected faults; what waits because of one goes on at once.
+func release(t *testing.T, s *server) {
+	t.Helper()
+	request(t, s, http.MethodDelete, "/faults", nil)
+}
+
+// calls returns how often a method was called since the server's start. Calls that
+// wait for a database connection do not count yet.
+func calls(t *testing.T, s *server, method string) int {
+	t.Helper()
+	var counters struct{ Calls map[string]int }
+	if err := json.Unmarshal(request(t, s, http.MethodGet, "/counters", nil), &counters); err != nil {
+		t.Fatal(err)
+	}
+	return counters.Calls[method]
 }
 
 // act makes a fault happen once.
@@ -39,7 +59,7 @@ func act(t *testing.T, s *server, action string) {
 	request(t, s, http.MethodPost, "/actions/"+action, nil)
 }
 
-func request(t *testing.T, s *server, method, path string, body any) {
+func request(t *testing.T, s *server, method, path string, body any) []byte {
 	t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -64,4 +84,5 @@ func request(t *testing.T, s *server, method, path string, body any) {
 	if response.StatusCode >= http.StatusBadRequest {
 		t.Fatalf("%s %s: %s: %s", method, path, response.Status, answer)
 	}
+	return answer
 }

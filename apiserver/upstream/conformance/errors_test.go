@@ -169,7 +169,7 @@ func Test_1_9_DeleteOfMissingIDIsOKAndEmitsDeleted(t *testing.T) {
 
 func Test_1_9_ExhaustedPoolIsDeadlineExceededAtTheCallersDeadline(t *testing.T) {
 	server := ownServer(t, "static", "--database-pool-size=3")
-	exhaustPool(t, server.world(t, server.token), 4)
+	exhaustPool(t, server.world(t, server.token), 3, 4)
 }
 
 func Test_1_9_BrokerClosedWhileStreamingIsACleanEnd(t *testing.T) {

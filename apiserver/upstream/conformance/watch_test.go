@@ -86,9 +86,12 @@ func Test_2_9_NoSnapshotAndNoHeadersBeforeTheFirstEvent(t *testing.T) {
 
 func Test_2_9_EventsOfEarlierWritesMayArrive(t *testing.T) {
 	w := newWorld(t)
-	inject(t, target, faults{EventDelay: "1s"})
+	inject(t, target, faults{EventDelay: held})
 	id := w.createSession().GetMetadata().GetId()
-	if got := w.openWatch(sessionKind).next(id); got.kind != pb.EventType_EVENT_TYPE_CREATED {
+	events := w.openWatch(sessionKind)
+	w.getSession(id) // begins after the watch: its stream is open now
+	release(t, target)
+	if got := events.next(id); got.kind != pb.EventType_EVENT_TYPE_CREATED {
 		t.Errorf("the event is %s", got)
 	}
 }
@@ -97,11 +100,12 @@ func Test_2_9_CreateAndImmediateDeleteYieldsOnlyDeleted(t *testing.T) {
 	w := newWorld(t)
 	forEachKind(t, func(t *testing.T, kind kind) {
 		events := w.watch(kind)
-		inject(t, target, faults{EventDelay: "500ms"})
+		inject(t, target, faults{EventDelay: held})
 		id := kind.create(w)
 		if err := kind.delete(w.ctx, w, id); err != nil {
 			t.Fatal(err)
 		}
+		release(t, target)
 		if got := events.next(id); got.kind != pb.EventType_EVENT_TYPE_DELETED {
 			t.Errorf("the first event is %s", got)
 		}
@@ -112,10 +116,11 @@ func Test_2_9_CreateAndImmediateDeleteYieldsOnlyDeleted(t *testing.T) {
 func Test_2_10_EventsCarryTheRowAsItIsWhenSent(t *testing.T) {
 	w := newWorld(t)
 	events := w.watch(sessionKind)
-	inject(t, target, faults{EventDelay: "500ms"})
+	inject(t, target, faults{EventDelay: held})
 	id := w.createSession().GetMetadata().GetId()
 	w.setPhase(id, "Pending")
 	w.setPhase(id, "Running")
+	release(t, target)
 	for _, want := range []pb.EventType{pb.EventType_EVENT_TYPE_CREATED, pb.EventType_EVENT_TYPE_UPDATED, pb.EventType_EVENT_TYPE_UPDATED} {
 		got := events.next(id)
 		if got.kind != want || got.object.(*pb.Session).GetPhase() != "Running" {
@@ -177,20 +182,31 @@ func drain(t *testing.T, receive func() (event, error), last func(event) bool) [
 	}
 }
 
+// touchMany updates an object many times, and waits now and then until the watch
+// has seen all of it, because a reader that falls behind loses events as well.
+func (w *world) touchMany(kind kind, clock *watching, id string, times int) {
+	w.t.Helper()
+	const batch = 50
+	for done := 0; done < times; done += batch {
+		for range batch {
+			if err := kind.touch(w.ctx, w, id); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		for range batch {
+			clock.next(id)
+		}
+	}
+}
+
 func Test_2_9_APausedReaderLosesEventsBeyond256WithoutAnError(t *testing.T) {
 	w := ownOrShared(t)
 	clock := w.watch(sessionKind) // is read all the time: tells when all is delivered
 	receive := pausedReader(t, w)
 	const updates = 600
 	id := w.createSession(func(r *pb.CreateSessionRequest) { r.Prompt = proto.String(strings.Repeat("p", 20_000)) }).GetMetadata().GetId()
-	for range updates {
-		if err := sessionKind.touch(w.ctx, w, id); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range updates + 1 {
-		clock.next(id)
-	}
+	clock.next(id)
+	w.touchMany(sessionKind, clock, id, updates)
 	marker := w.createSession().GetMetadata().GetId()
 	clock.next(marker)
 	// The marker is lost as well; a later one arrives once there is room again.
@@ -237,14 +253,8 @@ func Test_2_9_The256EventsAreSharedByAllKinds(t *testing.T) {
 		}
 	}
 	project := w.createProject().GetMetadata().GetId()
-	for range 300 {
-		if err := projectKind.touch(w.ctx, w, project); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 301 {
-		clock.next(project)
-	}
+	clock.next(project)
+	w.touchMany(projectKind, clock, project, 300)
 	lost := w.createSession().GetMetadata().GetId()
 	settled := w.createProject().GetMetadata().GetId()
 	clock.next(settled)
