@@ -10,7 +10,7 @@ var jsonTexts = []string{
 	"", " ", "null", "true", "{", "}", "[", "]", "{}", "[]", " { } ", " [ ] ", `{"a":1}`, `{"a":1,}`, `{"a" 1}`, `{"a":}`, `{a:1}`, `{"a":1}x`, `{"a":1} `,
 	`[1]`, `[1,]`, `[,1]`, `[1 2]`, `[01]`, `[-]`, `[-0]`, `[1.]`, `[.5]`, `[1.5e+10]`, `[1e]`, `[+1]`, `[0x1]`, `[NaN]`,
 	`[tru]`, `[true,false,null]`, `[nul]`, `["\u00e4\n\"\\\/"]`, `["\x"]`, `["\u12g4"]`, `["\u12"]`, "[\"\n\"]", "[\"\t\"]", "[\"\x7f\"]", `["`, `["\`, `["\u`,
-	`{"a":{"b":[1,{"c":"d"}]},"e":[]}`, `{"a":1,"a":2}`, `["\ud800"]`, "[\"\xff\"]", "\ufeff{}", `{"":""}`,
+	`{"a":{"b":[1,{"c":"d"}]},"e":[]}`, `{"a":1,"a":2}`, `["\ud800"]`, `["a\"b\\c\/d", "\"", "\\", "\u0041\"", "\n", "\"\n"]`, "[\"\xff\"]", "\ufeff{}", `{"":""}`,
 }
 
 func checkScan(t *testing.T, text string) {
@@ -34,6 +34,7 @@ func checkScan(t *testing.T, text string) {
 			if got := elements[i].of(text); got != string(want[i]) {
 				t.Errorf("%q: element %d is %q, want %q", text, i, got, want[i])
 			}
+			checkString(t, string(want[i]))
 		}
 	}
 	if isObject {
@@ -56,6 +57,22 @@ func checkScan(t *testing.T, text string) {
 		if got := editObject(text, nil); got != text {
 			t.Errorf("%q: no change made %q", text, got)
 		}
+	}
+}
+
+// checkString compares how a value is read as a string.
+func checkString(t *testing.T, raw string) {
+	t.Helper()
+	var want string
+	isString := strings.HasPrefix(raw, `"`)
+	if isString {
+		if err := json.Unmarshal([]byte(raw), &want); err != nil {
+			t.Fatalf("%q: %v", raw, err)
+		}
+	}
+	got, ok := decodeString(raw)
+	if ok != isString || strings.ToValidUTF8(got, "\ufffd") != strings.ToValidUTF8(want, "\ufffd") && strings.ToValidUTF8(raw, "") == raw {
+		t.Errorf("%q is read as %q, %v; want %q", raw, got, ok, want)
 	}
 }
 

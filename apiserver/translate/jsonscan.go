@@ -71,11 +71,34 @@ func decodeString(raw string) (string, bool) {
 	if strings.IndexByte(inner, '\\') < 0 {
 		return inner, true
 	}
+	if value, ok := unescape(inner); ok {
+		return value, true
+	}
 	var value string
 	if err := json.Unmarshal([]byte(raw), &value); err != nil {
 		return "", false
 	}
 	return value, true
+}
+
+// unescape decodes the inside of a JSON string that escapes nothing but quotes,
+// backslashes and slashes, as JSON within JSON does.
+func unescape(inner string) (string, bool) {
+	var b strings.Builder
+	b.Grow(len(inner))
+	for {
+		at := strings.IndexByte(inner, '\\')
+		if at < 0 {
+			b.WriteString(inner)
+			return b.String(), true
+		}
+		if at+1 >= len(inner) || strings.IndexByte(`"\/`, inner[at+1]) < 0 {
+			return "", false
+		}
+		b.WriteString(inner[:at])
+		b.WriteByte(inner[at+1])
+		inner = inner[at+2:]
+	}
 }
 
 // scanner walks over JSON text. Each method that reads something returns false

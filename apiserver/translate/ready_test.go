@@ -147,6 +147,16 @@ func TestConditionsAreWrittenByType(t *testing.T) {
 	}
 }
 
+func TestOnlyTheLastOfSeveralConditionsOfATypeChanges(t *testing.T) {
+	held := `[{"type":"A","status":"True","n":1},{"type":"B","status":"True"},{"type":"A","status":"True","n":2}]`
+	row := session(func(s *ambientv1.Session) { s.Conditions = &held })
+	_, status := update(t, row, func(s *v1alpha1.Session) { s.Status.Conditions[1].Status = "False" })
+	want := `[{"type":"A","status":"True","n":1},{"type":"B","status":"True"},{"type":"A","status":"False","n":2}]`
+	if got := status.GetConditions(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestDetailsAreMadeWhenNeeded(t *testing.T) {
 	for _, held := range []string{"", "null", "[]", "not json"} {
 		row := session(func(s *ambientv1.Session) { s.Conditions = &held })

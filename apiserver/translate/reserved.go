@@ -180,13 +180,17 @@ func reservedName(annotationsJSON string) string {
 	if !ok {
 		return ""
 	}
-	var r struct {
-		Name string `json:"name"`
-	}
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
+	members, ok := parseObject(text)
+	if !ok {
 		return ""
 	}
-	return r.Name
+	for i := len(members) - 1; i >= 0; i-- {
+		if members[i].name == "name" {
+			name, _ := decodeString(members[i].valueText.of(text))
+			return name
+		}
+	}
+	return ""
 }
 
 // WithReserved returns the annotations with the reserved one set. The bytes and

@@ -157,7 +157,10 @@ func TestDecision10MetadataOfThisClusterIsShown(t *testing.T) {
 }
 
 func TestDecision10MetadataOfAnotherClusterIsKeptUnseen(t *testing.T) {
-	row := withAnnotations(annotationsWith(t, "", Reserved{Name: "mine", Cluster: otherCluster, ClusterMetadata: metadata()}))
+	const thirdCluster = "33333333-0000-0000-0000-000000000000"
+	row := withAnnotations(annotationsWith(t, "", Reserved{
+		Name: "mine", Cluster: otherCluster, ClusterMetadata: metadata(), Others: map[types.UID]ClusterMetadata{thirdCluster: metadata()},
+	}))
 	got := read(row)
 	if got.Name != "mine" {
 		t.Errorf("the name belongs to no cluster: %q", got.Name)
@@ -169,11 +172,12 @@ func TestDecision10MetadataOfAnotherClusterIsKeptUnseen(t *testing.T) {
 	same(t, "ours", read(row).Finalizers, []string{"example.com/ours"})
 	there := New(Options{Cluster: otherCluster}).Session(row, place(row))
 	same(t, "theirs", there.Finalizers, metadata().Finalizers)
+	same(t, "those of a third", New(Options{Cluster: thirdCluster}).Session(row, place(row)).Finalizers, metadata().Finalizers)
 	same(t, "their managed fields", there.ManagedFields, metadata().ManagedFields)
 
 	row = mustSpec(t, row, func(s *v1alpha1.Session) { s.Finalizers = nil }, "annotations")
 	r, _ := ReadReserved(row.GetAnnotations())
-	if len(r.Others) != 0 || r.Cluster != otherCluster || len(r.Finalizers) != 1 {
+	if len(r.Others) != 1 || r.Cluster != otherCluster || len(r.Finalizers) != 1 {
 		t.Errorf("after ours went: %+v", r)
 	}
 }

@@ -199,6 +199,7 @@ func TestStatusSendsOnlyWhatChanged(t *testing.T) {
 		{"completion", func(s *v1alpha1.SessionStatus) { s.CompletionTime = seconds(created) },
 			&ambientv1.UpdateSessionStatusRequest{CompletionTime: timestamppb.New(created.Truncate(1e9))}},
 		{"times removed", func(s *v1alpha1.SessionStatus) { s.StartTime, s.CompletionTime = nil, nil }, nil},
+		{"times emptied", func(s *v1alpha1.SessionStatus) { s.StartTime = &metav1.Time{} }, nil},
 		{"sdk session", func(s *v1alpha1.SessionStatus) { s.SDKSessionID = "" }, &ambientv1.UpdateSessionStatusRequest{SdkSessionId: proto.String("")}},
 		{"restarts", func(s *v1alpha1.SessionStatus) { s.SDKRestartCount = proto.Int32(3) }, &ambientv1.UpdateSessionStatusRequest{SdkRestartCount: proto.Int32(3)}},
 		{"restarts removed", func(s *v1alpha1.SessionStatus) { s.SDKRestartCount = nil }, &ambientv1.UpdateSessionStatusRequest{SdkRestartCount: proto.Int32(0)}},
