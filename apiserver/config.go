@@ -152,7 +152,8 @@ func (o *Options) applyAdmission(config *Config, host *version.Version) error {
 		return fmt.Errorf("making a dynamic client of the cluster: %w", err)
 	}
 	generic := config.generic
-	if err := o.Admission.ApplyTo(&generic.Config, generic.SharedInformerFactory, config.client, dynamicClient, generic.FeatureGate, generic.EffectiveVersion); err != nil {
+	client := admissionClient{config.client, o.UnassignedNamespace}
+	if err := o.Admission.ApplyTo(&generic.Config, generic.SharedInformerFactory, client, dynamicClient, generic.FeatureGate, generic.EffectiveVersion); err != nil {
 		return fmt.Errorf("admission: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/kubernetes"
@@ -26,8 +27,21 @@ type eventRecorder struct {
 
 func newEventRecorder(client kubernetes.Interface, scheme *runtime.Scheme) eventRecorder {
 	broadcaster := record.NewBroadcaster()
-	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	broadcaster.StartRecordingToSink(placedEvents{&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")}})
 	return eventRecorder{broadcaster: broadcaster, recorder: broadcaster.NewRecorder(scheme, corev1.EventSource{Component: component})}
+}
+
+// placedEvents leaves out events that have no place: a session may live in a
+// namespace that is not there (yet), an event cannot.
+type placedEvents struct{ record.EventSink }
+
+// Create implements record.EventSink.
+func (p placedEvents) Create(event *corev1.Event) (*corev1.Event, error) {
+	created, err := p.EventSink.Create(event)
+	if apierrors.IsNotFound(err) {
+		return event, nil
+	}
+	return created, err
 }
 
 // requested records an accepted start or stop.

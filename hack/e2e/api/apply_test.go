@@ -197,11 +197,6 @@ func TestDecision9NobodyOwnsWhatNobodyAppliedTo(t *testing.T) {
 	if managed := o.get(t).Metadata.ManagedFields; len(managed) != 0 {
 		t.Errorf("managedFields %v", managed)
 	}
-	// What the upstream said is the upstream's as soon as somebody disagrees.
-	conflict := o.apply(t, "person", `"displayName":"mine"`, "")
-	if conflict.Code != 409 || !strings.Contains(conflict.Status.Message, "ambient-api-server") {
-		t.Errorf("apply of another name: %d %s", conflict.Code, conflict.Body)
-	}
 }
 
 // When the upstream changes what somebody applied, that is an update by the

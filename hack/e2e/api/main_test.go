@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 				Why:     "tests delete namespaces that hold sessions",
 			},
 			{Process: controlplane.APIServerName, Pattern: malformedSelector, Why: "the table of bad input has a malformed selector"},
+			{Process: stack.APIServerName, Pattern: regexp.MustCompile(`authentication\.go.*Unable to authenticate the request.*invalid bearer token`), Why: "a test sends such a token"},
 			{Process: stack.APIServerName, Pattern: malformedSelector, Why: "the table of bad input has a malformed selector"},
 		},
 	}, func(s *harness.Stand) { stand = s }))

@@ -50,7 +50,7 @@ func (s *Stand) KubectlFails(t testing.TB, input string, arguments ...string) Ou
 // TryKubectl runs kubectl, whatever comes of it.
 func (s *Stand) TryKubectl(t testing.TB, input string, arguments ...string) Output {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*Patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*Patience)
 	defer cancel()
 	var output, complaints strings.Builder
 	command := s.kubectl(ctx, arguments)

@@ -29,6 +29,7 @@ var everyRun = []Allowed{
 	{controlplane.APIServerName, regexp.MustCompile(`Error while syncing ConfigMap.*namespaces \\"kube-system\\" not found`), "the cluster is being born"},
 	{controlplane.APIServerName, regexp.MustCompile(`Found stale data, removed previous endpoints on kubernetes service`), "the cluster is being born"},
 	{controlplane.APIServerName, regexp.MustCompile(`v1alpha1\.ambient\.io failed with: failing or missing response`), "the API is registered before its server runs"},
+	{controlplane.APIServerName, regexp.MustCompile(`typeconverter\.go.*failed to fetch openapi paths`), "it asks itself while the machine is busy, and again later"},
 	{controlplane.APIServerName, regexp.MustCompile(`remote_available_controller\.go.*Operation cannot be fulfilled on apiservices.*the object has been modified`), "its controllers write the same status"},
 	{stack.APIServerName, regexp.MustCompile(`cacher\.go.*unexpected ListAndWatch error: waiting for the first synchronisation: context canceled`), "the server ends"},
 	{controlplane.APIServerName, regexp.MustCompile(`(?s)controller\.go.*(loading OpenAPI spec for|failed to download) \\?"?v1alpha1\.ambient\.io`), "the API is registered before its server runs"},
@@ -107,4 +108,3 @@ func shorten(entry string) string {
 	}
 	return entry[:longest] + " …"
 }
-

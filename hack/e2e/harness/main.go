@@ -107,4 +107,3 @@ func (s *Stand) stop() error {
 	}
 	return errors.Join(disconnecting, s.Stack.Stop(ctx))
 }
-
