@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/apis/example"
 	apistorage "k8s.io/apiserver/pkg/storage"
@@ -257,9 +259,16 @@ func expectEvent(t *testing.T, w watch.Interface, kind watch.EventType) watch.Ev
 // Stopping must not wait for ever while events keep coming: the library's cache
 // cannot be stopped with a full queue.
 func TestACacheStopsInTheMiddleOfAFloodOfEvents(t *testing.T) {
-	for range 5 {
+	for range 3 {
 		s := newStand(t, standOptions{})
-		cached, destroy, err := NewCached(s.store.options, cacheOptions(standOptions{}))
+		options := cacheOptions(standOptions{})
+		dispatched := atomic.Int64{}
+		options.Trigger = apistorage.IndexerFuncs{"slow": func(runtime.Object) string {
+			dispatched.Add(1)
+			time.Sleep(2 * time.Millisecond)
+			return ""
+		}}
+		cached, destroy, err := NewCached(s.store.options, options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,6 +285,7 @@ func TestACacheStopsInTheMiddleOfAFloodOfEvents(t *testing.T) {
 				})
 			}
 		})
+		eventually(t, "the queue is full", func() bool { return dispatched.Load() > 20 })
 		stopped := make(chan struct{})
 		go func() {
 			destroy()

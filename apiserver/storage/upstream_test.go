@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,7 +26,9 @@ type upstream struct {
 	calls   map[string]int
 	faults  map[string]error
 	// stored, if set, changes what is stored.
-	stored  func(runtime.Object)
+	stored func(runtime.Object)
+	// delay is the time that an update takes on its way.
+	delay   time.Duration
 	synced  error
 	current error
 }
@@ -84,6 +87,7 @@ func (u *upstream) Create(_ context.Context, key string, object runtime.Object) 
 }
 
 func (u *upstream) Update(_ context.Context, key string, _, desired runtime.Object) error {
+	time.Sleep(u.delay)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err := u.call("Update"); err != nil {

@@ -9,10 +9,14 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/apis/example"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	apistorage "k8s.io/apiserver/pkg/storage"
@@ -254,6 +258,7 @@ func TestObjectsThatMalformedDeletionWouldRemoveAreKept(t *testing.T) {
 func TestConcurrentUpdatesOfOneObjectAreAllKept(t *testing.T) {
 	const writers, each = 8, 10
 	s := newStand(t, standOptions{cached: true})
+	s.upstream.delay = time.Millisecond
 	s.create(t, fooKey, foo())
 	var writing sync.WaitGroup
 	for range writers {
@@ -302,39 +307,68 @@ func TestAWriteThatWaitsForTheLockEndsWithItsContext(t *testing.T) {
 func TestNothingIsSharedWithTheJournal(t *testing.T) {
 	s := newStand(t, standOptions{})
 	ctx := context.Background()
+	expectUntouched := func(by string) {
+		t.Helper()
+		held, _ := s.journal.Get(fooKey)
+		if labels := held.Value.(*example.Pod).Labels; !maps.Equal(labels, map[string]string{"a": ""}) {
+			t.Fatalf("after %s the journal holds %v", by, labels)
+		}
+	}
 	mine := foo("a")
 	created := s.create(t, fooKey, mine)
 	mine.Labels["scribble"] = "x"
 	created.Labels["scribble"] = "x"
+	expectUntouched("a creation")
 
 	read := &example.Pod{}
 	if err := s.served.Get(ctx, fooKey, apistorage.GetOptions{ResourceVersion: "0"}, read); err != nil {
 		t.Fatal(err)
 	}
 	read.Labels["scribble"] = "x"
+	expectUntouched("a reading")
+
 	list := &example.PodList{}
-	everything := apistorage.ListOptions{Recursive: true, Predicate: apistorage.Everything}
-	if err := s.served.GetList(ctx, "/pods/", everything, list); err != nil {
+	if err := s.served.GetList(ctx, "/pods/", everything(""), list); err != nil {
 		t.Fatal(err)
 	}
 	list.Items[0].Labels["scribble"] = "x"
-	w, err := s.served.Watch(ctx, "/pods/", apistorage.ListOptions{ResourceVersion: "0", Recursive: true, Predicate: apistorage.Everything})
+	expectUntouched("a list")
+
+	selected := everything("0")
+	selected.Predicate = apistorage.SelectionPredicate{
+		Label:    labels.SelectorFromSet(labels.Set{"a": ""}),
+		Field:    fields.Everything(),
+		GetAttrs: podAttributes,
+	}
+	w, err := s.served.Watch(ctx, "/pods/", selected)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Stop()
-	(<-w.ResultChan()).Object.(*example.Pod).Labels["scribble"] = "x"
+	expectEvent(t, w, watch.Added).Object.(*example.Pod).Labels["scribble"] = "x"
+	expectUntouched("the initial event of a watch")
+
+	var kept *example.Pod
 	if _, err := s.update(fooKey, func(pod *example.Pod) {
-		pod.Labels["scribble"] = "x"
-		delete(pod.Labels, "scribble")
-		pod.Annotations = map[string]string{"b": ""}
+		kept = pod
+		pod.Generation = 1
 	}); err != nil {
 		t.Fatal(err)
 	}
+	kept.Labels["scribble"] = "x"
+	expectUntouched("an update")
+	expectEvent(t, w, watch.Modified).Object.(*example.Pod).Labels["scribble"] = "x"
+	expectUntouched("an event of a watch")
 
-	held, _ := s.journal.Get(fooKey)
-	if labels := held.Value.(*example.Pod).Labels; !maps.Equal(labels, map[string]string{"a": ""}) {
-		t.Errorf("the journal holds %v", labels)
+	// Events that take an object out of a selection carry its former state.
+	before, _ := s.journal.Get(fooKey)
+	if _, err := s.update(fooKey, func(pod *example.Pod) { pod.Labels = nil }); err != nil {
+		t.Fatal(err)
+	}
+	expectEvent(t, w, watch.Deleted).Object.(*example.Pod).Labels["scribble"] = "x"
+	former := before.Value.(*example.Pod)
+	if !maps.Equal(former.Labels, map[string]string{"a": ""}) || former.ResourceVersion != strconv.FormatUint(before.Revision, 10) {
+		t.Errorf("the former state became %v", former.ObjectMeta)
 	}
 }
 
