@@ -1,0 +1,204 @@
+// Package repair notices when a write that the upstream acknowledged was undone
+// by a racing save of the whole row, and says how to make it good.
+//
+// The upstream saves all columns of a row that it read before: of two concurrent
+// writes one is lost about every second time, and a row that was deleted in
+// between is alive again. The package compares rows and remembers writes; it
+// sends nothing itself and knows nothing of Kubernetes.
+package repair
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+const (
+	// writeWindow is how long after our reply a racing save may show.
+	writeWindow = 10 * time.Second
+	// deleteWindow is how long after a deletion a revived row is deleted again.
+	deleteWindow = 60 * time.Second
+	// deletesPerMinute bounds how many revived rows are deleted again.
+	deletesPerMinute = 10
+)
+
+// Write is a write of ours that the upstream acknowledged.
+type Write struct {
+	// Request holds the written columns as its present fields, beside the id.
+	Request proto.Message
+	// Before and After are the row before the write and the upstream's answer.
+	Before, After proto.Message
+	at            time.Time
+}
+
+// Memory remembers recent writes and deletions by row id. It may be used
+// concurrently; what is older than the windows is forgotten.
+type Memory struct {
+	now func() time.Time
+
+	mu       sync.Mutex
+	writes   map[string][]Write
+	deleted  map[string]deletion
+	revivals []time.Time
+}
+
+type deletion struct {
+	row  proto.Message
+	at   time.Time
+	done bool
+}
+
+// NewMemory returns an empty memory with the given clock.
+func NewMemory(now func() time.Time) *Memory {
+	return &Memory{now: now, writes: map[string][]Write{}, deleted: map[string]deletion{}}
+}
+
+// Wrote remembers a write of the row.
+func (m *Memory) Wrote(id string, write Write) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetLocked()
+	write.at = m.now()
+	// A later write of the same column is our own last word on it.
+	rest := slices.DeleteFunc(m.writes[id], func(former Write) bool { return overlap(former.Request, write.Request) })
+	m.writes[id] = append(rest, write)
+}
+
+// overlap tells whether two requests write a column in common.
+func overlap(a, b proto.Message) bool {
+	other, common := b.ProtoReflect(), false
+	a.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		twin := other.Descriptor().Fields().ByName(field.Name())
+		common = field.Name() != "id" && twin != nil && other.Has(twin)
+		return !common
+	})
+	return common
+}
+
+// Deleted remembers that we deleted the row at a client's wish.
+func (m *Memory) Deleted(id string, row proto.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetLocked()
+	delete(m.writes, id)
+	m.deleted[id] = deletion{row: row, at: m.now()}
+}
+
+// Lost returns the write of ours that a racing save undid, if the row shows that,
+// and forgets it: a repair is made once. A row in which only our fields went back
+// is somebody's decision and stands.
+func (m *Memory) Lost(id string, row proto.Message) (Write, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	remembered := m.writes[id]
+	for i, write := range remembered {
+		if m.now().Sub(write.at) > writeWindow || !undone(write, row) {
+			continue
+		}
+		m.writes[id] = slices.Delete(remembered, i, i+1)
+		return write, true
+	}
+	return Write{}, false
+}
+
+// Revived tells whether the row is one that we deleted, brought back by a racing
+// save, and may be deleted once more. excused are the columns in which it may
+// differ from the deleted one.
+func (m *Memory) Revived(id string, row proto.Message, excused func(column string) bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	gone, found := m.deleted[id]
+	if !found || gone.done || now.Sub(gone.at) > deleteWindow || !same(gone.row, row, excused) {
+		return false
+	}
+	recent := m.revivals[:0]
+	for _, at := range m.revivals {
+		if now.Sub(at) < time.Minute {
+			recent = append(recent, at)
+		}
+	}
+	m.revivals = recent
+	if len(m.revivals) >= deletesPerMinute {
+		return false
+	}
+	m.revivals = append(m.revivals, now)
+	gone.done = true
+	m.deleted[id] = gone
+	return true
+}
+
+// forgetLocked drops what is older than the windows.
+func (m *Memory) forgetLocked() {
+	now := m.now()
+	for id, writes := range m.writes {
+		rest := slices.DeleteFunc(writes, func(write Write) bool { return now.Sub(write.at) > writeWindow })
+		if m.writes[id] = rest; len(rest) == 0 {
+			delete(m.writes, id)
+		}
+	}
+	for id, gone := range m.deleted {
+		if now.Sub(gone.at) > deleteWindow {
+			delete(m.deleted, id)
+		}
+	}
+}
+
+// undone tells whether the row holds exactly the former values of all columns
+// that the write changed, while some other column differs from what we left.
+func undone(write Write, row proto.Message) bool {
+	written := map[protoreflect.Name]bool{}
+	before, after, now := write.Before.ProtoReflect(), write.After.ProtoReflect(), row.ProtoReflect()
+	fields := now.Descriptor().Fields()
+	changed, back := 0, 0
+	write.Request.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		column := fields.ByName(field.Name())
+		if column == nil {
+			return true
+		}
+		written[column.Name()] = true
+		if equal(before, after, column) {
+			return true
+		}
+		changed++
+		if equal(before, now, column) {
+			back++
+		}
+		return true
+	})
+	if changed == 0 || back != changed {
+		return false
+	}
+	for i := range fields.Len() {
+		column := fields.Get(i)
+		if !written[column.Name()] && !isIdentity(column) && !equal(after, now, column) {
+			return true
+		}
+	}
+	return false
+}
+
+// same tells whether two rows agree in all columns but the excused ones.
+func same(a, b proto.Message, excused func(column string) bool) bool {
+	left, right := a.ProtoReflect(), b.ProtoReflect()
+	fields := left.Descriptor().Fields()
+	for i := range fields.Len() {
+		column := fields.Get(i)
+		if !isIdentity(column) && !excused(string(column.Name())) && !equal(left, right, column) {
+			return false
+		}
+	}
+	return true
+}
+
+// isIdentity tells whether the column holds id and times of the row itself.
+func isIdentity(column protoreflect.FieldDescriptor) bool { return column.Name() == "metadata" }
+
+// equal compares one column of two rows; absent and empty are the same to the
+// upstream.
+func equal(a, b protoreflect.Message, column protoreflect.FieldDescriptor) bool {
+	return a.Get(column).Equal(b.Get(column))
+}

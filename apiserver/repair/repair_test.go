@@ -1,0 +1,119 @@
+package repair_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ambient-code/ambient-kube/apiserver/repair"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
+)
+
+func row(prompt, model, phase string) *ambientv1.Session {
+	return &ambientv1.Session{Name: "fix", Prompt: proto.String(prompt), LlmModel: proto.String(model), Phase: proto.String(phase)}
+}
+
+// promptWrite is our change of the prompt from old to new.
+func promptWrite() repair.Write {
+	return repair.Write{
+		Request: &ambientv1.UpdateSessionRequest{Id: "1", Prompt: proto.String("new")},
+		Before:  row("old", "m", "Running"), After: row("new", "m", "Running"),
+	}
+}
+
+func TestWhatCountsAsLost(t *testing.T) {
+	for name, test := range map[string]struct {
+		now  *ambientv1.Session
+		lost bool
+	}{
+		"our value stands":                          {row("new", "m", "Stopped"), false},
+		"ours went back beside another's change":    {row("old", "m", "Stopped"), true},
+		"ours alone went back: somebody's decision": {row("old", "m", "Running"), false},
+		"ours became something third":               {row("third", "m", "Stopped"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := repair.NewMemory(time.Now)
+			memory.Wrote("1", promptWrite())
+			if _, lost := memory.Lost("1", test.now); lost != test.lost {
+				t.Errorf("lost is %t, want %t", lost, test.lost)
+			}
+		})
+	}
+}
+
+func TestALostWriteIsRepairedOnceAndInTime(t *testing.T) {
+	now := time.Unix(0, 0)
+	memory := repair.NewMemory(func() time.Time { return now })
+	lost := row("old", "m", "Stopped")
+
+	memory.Wrote("1", promptWrite())
+	if _, found := memory.Lost("2", lost); found {
+		t.Error("another row's write was found")
+	}
+	if _, found := memory.Lost("1", lost); !found {
+		t.Error("the lost write was not found")
+	}
+	if _, found := memory.Lost("1", lost); found {
+		t.Error("the write would be repaired twice")
+	}
+	memory.Wrote("1", promptWrite())
+	now = now.Add(11 * time.Second)
+	if _, found := memory.Lost("1", lost); found {
+		t.Error("a row that went back after 11 s counts as a race")
+	}
+}
+
+func TestOurOwnLaterWriteIsOurLastWord(t *testing.T) {
+	memory := repair.NewMemory(time.Now)
+	memory.Wrote("1", promptWrite())
+	memory.Wrote("1", repair.Write{
+		Request: &ambientv1.UpdateSessionRequest{Id: "1", Prompt: proto.String("old")},
+		Before:  row("new", "m", "Running"), After: row("old", "m", "Running"),
+	})
+	if _, lost := memory.Lost("1", row("old", "m", "Stopped")); lost {
+		t.Error("a value that we took back ourselves counts as lost")
+	}
+}
+
+func status(column string) bool { return column == "phase" }
+
+func TestWhichRevivedRowsAreDeletedAgain(t *testing.T) {
+	now := time.Unix(0, 0)
+	memory := repair.NewMemory(func() time.Time { return now })
+	memory.Deleted("1", row("p", "m", "Running"))
+	if memory.Revived("1", row("other", "m", "Running"), status) {
+		t.Error("a row with other content was taken for the deleted one")
+	}
+	if memory.Revived("2", row("p", "m", "Running"), status) {
+		t.Error("a row that we never deleted was taken for revived")
+	}
+	if !memory.Revived("1", row("p", "m", "Stopped"), status) {
+		t.Error("a revived row that differs in its status was not recognised")
+	}
+	if memory.Revived("1", row("p", "m", "Stopped"), status) {
+		t.Error("it would be deleted a second time")
+	}
+	memory.Deleted("3", row("p", "m", "Running"))
+	now = now.Add(61 * time.Second)
+	if memory.Revived("3", row("p", "m", "Running"), status) {
+		t.Error("a row that came back after 61 s would be deleted")
+	}
+}
+
+func TestAtMostTenRevivedRowsAMinuteAreDeletedAgain(t *testing.T) {
+	now := time.Unix(0, 0)
+	memory := repair.NewMemory(func() time.Time { return now })
+	again := 0
+	for i := range 15 {
+		id := fmt.Sprint(i)
+		memory.Deleted(id, row("p", "m", ""))
+		if memory.Revived(id, row("p", "m", ""), status) {
+			again++
+		}
+	}
+	if again != 10 {
+		t.Errorf("%d of 15 would be deleted again within a minute, want 10", again)
+	}
+}
