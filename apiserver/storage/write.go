@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	apistorage "k8s.io/apiserver/pkg/storage"
 
@@ -272,8 +273,11 @@ func (s *Store) change(ctx context.Context, key string, mayBeAbsent bool, decide
 // writer of this key is at work.
 func (s *Store) locked(ctx context.Context, key string, do func(now entry, exists bool) error) error {
 	unlock, err := s.backend.Lock(ctx, key)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return apierrors.NewTimeoutError(fmt.Sprintf("other writes of %s took too long", key), 1)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("waiting for other writes of %s: %w", key, err)
 	}
 	defer unlock()
 	if err := s.backend.Refresh(ctx, key); err != nil {

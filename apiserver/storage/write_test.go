@@ -300,6 +300,11 @@ func TestAWriteThatWaitsForTheLockEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	s.expectCalls(t, "updating", map[string]int{})
+
+	ctx, cancel = context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	err = s.served.Delete(ctx, fooKey, &example.Pod{}, nil, apistorage.ValidateAllObjectFunc, nil, apistorage.DeleteOptions{})
+	expectStatus(t, "a write that waits too long", err, http.StatusGatewayTimeout)
 }
 
 // What clients do with the objects they were given must not reach the journal, and
