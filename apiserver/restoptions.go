@@ -41,15 +41,22 @@ func (g restOptionsGetter) GetRESTOptions(resource schema.GroupResource, _ runti
 // reporter is the manager that reports the status of our kinds.
 const reporter = "ambient-kube-reconciler"
 
-// computedConditions are the conditions that this server fills in itself.
-var computedConditions = []string{v1alpha1.ConditionReady, "Stalled", v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict, v1alpha1.ConditionNamespaceNotAdopted}
+// computedConditions are the conditions of each kind that this server fills in
+// itself.
+var (
+	computedConditions        = []string{v1alpha1.ConditionTranslated}
+	computedSessionConditions = []string{
+		v1alpha1.ConditionReady, translate.ConditionStalled, v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict, v1alpha1.ConditionNamespaceNotAdopted,
+	}
+)
 
 // served is what a resource is made of.
 type served struct {
 	kind string
 	// computed are the fields of the status that nobody reports.
-	computed []string
-	storage  storage.Options
+	computed   []string
+	conditions []string
+	storage    storage.Options
 }
 
 func newRESTOptionsGetter(codec runtime.Codec, converter managedfields.TypeConverter, backends *backend.Backends) restOptionsGetter {
@@ -57,21 +64,21 @@ func newRESTOptionsGetter(codec runtime.Codec, converter managedfields.TypeConve
 	getter := restOptionsGetter{}
 	for resource, served := range map[string]served{
 		"sessions": {
-			kind: "Session", computed: []string{"sessionID", "projectID"},
+			kind: "Session", computed: []string{"sessionID", "projectID"}, conditions: computedSessionConditions,
 			storage: storage.Options{Journal: backends.SessionJournal, Backend: backends.Sessions, MayHold: isProject},
 		},
 		"projects": {
-			kind: "Project", computed: []string{"upstreamName", "phase"},
+			kind: "Project", computed: []string{"upstreamName", "phase"}, conditions: computedConditions,
 			storage: storage.Options{Journal: backends.ProjectJournal, Backend: backends.Projects},
 		},
 		"projectsettings": {
-			kind: "ProjectSettings", computed: []string{"settingsID"},
+			kind: "ProjectSettings", computed: []string{"settingsID"}, conditions: computedConditions,
 			storage: storage.Options{Journal: backends.SettingsJournal, Backend: backends.Settings, MayHold: isProject},
 		},
 	} {
 		owner := &storage.StatusOwner{
 			Manager: reporter, Kind: v1alpha1.SchemeGroupVersion.WithKind(served.kind), Converter: converter,
-			Computed: served.computed, ComputedConditions: computedConditions,
+			Computed: served.computed, ComputedConditions: served.conditions,
 			RequestPhases: []string{string(v1alpha1.SessionPending), string(v1alpha1.SessionStopping)},
 		}
 		options := served.storage

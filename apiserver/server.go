@@ -18,6 +18,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/backend"
+	feedmetrics "github.com/ambient-code/ambient-kube/apiserver/feed/metrics"
 	"github.com/ambient-code/ambient-kube/apiserver/journal"
 	"github.com/ambient-code/ambient-kube/apiserver/ownership"
 	"github.com/ambient-code/ambient-kube/apiserver/registry/project"
@@ -80,24 +81,52 @@ func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	events := newEventRecorder(c.client, c.scheme)
+	server, err := c.wire(client, converter, events)
+	if err != nil {
+		events.stop()
+		return nil, err
+	}
+	return server, nil
+}
+
+// newBackends makes the backends, with their metrics.
+func (c CompletedConfig) newBackends(client *upstream.Client, converter managedfields.TypeConverter, events eventRecorder, namespaces adoption) (*backend.Backends, error) {
 	owners, err := ownership.NewMover(c.scheme, converter)
 	if err != nil {
 		return nil, err
 	}
-	namespaces := newAdoption(c.generic.SharedInformerFactory)
+	recorder := feedmetrics.New()
 	backends, err := backend.New(backend.Options{
-		ForeignNamespace:    namespaces.foreign,
-		UnassignedNamespace: c.options.UnassignedNamespace,
 		Client:              client,
 		Translator:          translate.New(translate.Options{Cluster: c.cluster, UnassignedNamespace: c.options.UnassignedNamespace}),
-		Owners:              owners,
+		NewJournal:          func() *backend.Journal { return journal.New[runtime.Object](journal.Options{Epoch: c.epoch}) },
 		MaxStaleness:        c.options.MaxStaleness,
-		NewJournal: func() *backend.Journal {
-			return journal.New[runtime.Object](journal.Options{Epoch: c.epoch})
-		},
+		ForeignNamespace:    namespaces.foreign,
+		UnassignedNamespace: c.options.UnassignedNamespace,
+		Owners:              owners,
+		Repaired:            reportRepair(events),
+		Metrics:             recorder,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the backends: %w", err)
+	}
+	recorder.Track("sessions", backends.Sessions.Feed())
+	recorder.Track("projects", backends.Projects.Feed())
+	recorder.Track("projectsettings", backends.Settings.Feed())
+	if err := recorder.Register(nil); err != nil {
+		return nil, fmt.Errorf("registering the feeds' metrics: %w", err)
+	}
+	registerMetrics()
+	return backends, nil
+}
+
+// wire puts backends and generic server together.
+func (c CompletedConfig) wire(client *upstream.Client, converter managedfields.TypeConverter, events eventRecorder) (*Server, error) {
+	namespaces := newAdoption(c.generic.SharedInformerFactory)
+	backends, err := c.newBackends(client, converter, events, namespaces)
+	if err != nil {
+		return nil, err
 	}
 	if err := namespaces.notify(backends.Sessions.NamespaceChanged); err != nil {
 		return nil, err
@@ -106,9 +135,8 @@ func (c CompletedConfig) build(client *upstream.Client) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the generic API server: %w", err)
 	}
-	server := &Server{generic: generic, client: client, backends: backends, events: newEventRecorder(c.client, c.scheme), namespacesSynced: namespaces.informer.HasSynced}
+	server := &Server{generic: generic, client: client, backends: backends, events: events, namespacesSynced: namespaces.informer.HasSynced}
 	if err := server.install(c, converter, namespaces); err != nil {
-		server.events.stop()
 		return nil, err
 	}
 	for name, synced := range map[string]func() error{"sessions": backends.Sessions.Synced, "projects": backends.Projects.Synced, "projectsettings": backends.Settings.Synced} {
@@ -174,6 +202,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		return s.backends.Run(feeding)
 	})
+	group.Go(func() error { return s.backends.WatchEpoch(feeding) })
 	group.Go(func() error {
 		defer stopFeeding()
 		if err := s.generic.PrepareRun().RunWithContext(serving); err != nil {

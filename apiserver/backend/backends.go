@@ -32,6 +32,8 @@ type Options struct {
 	UnassignedNamespace string
 	// Owners moves the ownership of fields that the upstream changes; may be nil.
 	Owners Mover
+	// Repaired is told of each repair of what racing saves undid; may be nil.
+	Repaired RepairReporter
 	// Metrics receives what the feeds do; may be nil.
 	Metrics feed.Metrics
 }
@@ -55,7 +57,7 @@ func New(options Options) (*Backends, error) {
 	locks := newKeyLocks()
 
 	b.Projects = &Projects{kind: newKind[*ambientv1.Project](b.ProjectJournal, "projects", locks, writes, options), client: options.Client.Projects, translator: options.Translator}
-	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
+	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), repairs: newRepairs(options.Repaired), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
 	b.Settings = &Settings{
 		kind: newKind[*ambientv1.ProjectSettings](b.SettingsJournal, "projectsettings", locks, writes, options), client: options.Client.ProjectSettings, translator: options.Translator,
 		projects: b.Projects, projectRows: map[string]*ambientv1.Project{}, settingsOf: map[string]string{},
@@ -88,6 +90,30 @@ func (b *Backends) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return b.Projects.feed.Run(ctx) })
 	group.Go(func() error { return b.Sessions.feed.Run(ctx) })
+	group.Go(func() error { return b.Sessions.repairForEver(ctx) })
 	group.Go(func() error { return b.Settings.feed.Run(ctx) })
 	return group.Wait()
+}
+
+// epochCheck is the pause between two looks at how much of the epoch is left:
+// half of its revisions, more than this machine can give out in months.
+const epochCheck = time.Minute
+
+// WatchEpoch ends with an error when the epoch's revisions run out, so that the
+// process claims another one; it ends without when the context does.
+func (b *Backends) WatchEpoch(ctx context.Context) error {
+	ticker := time.NewTicker(epochCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		for _, j := range []*Journal{b.SessionJournal, b.ProjectJournal, b.SettingsJournal} {
+			if j.Exhausted() {
+				return errors.New("the epoch's resource versions run out: a new epoch has to be claimed")
+			}
+		}
+	}
 }

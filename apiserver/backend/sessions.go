@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/repair"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -29,6 +30,7 @@ type Sessions struct {
 	translator *translate.Translator
 	claims     claims
 	pending    *pendingCreates
+	repairs    *repairs
 	// foreign tells whether a namespace exists that is neither ours nor adopted;
 	// sessions that would live there live in fallback.
 	foreign  func(namespace string) bool
@@ -39,10 +41,12 @@ type Sessions struct {
 func (s *Sessions) Publish(id string, row *ambientv1.Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before, found := s.byID[id]; found {
+	before, found := s.byID[id]
+	if found {
 		row = carryReserved(before.row, row)
 	}
 	s.publish(id, row)
+	s.inspect(id, row, found)
 }
 
 // publish claims the row's name and places it and whomever the claim concerns.
@@ -120,7 +124,7 @@ func (s *Sessions) replace(id string, row *ambientv1.Session) {
 // place publishes the row under the name that it asked for, or under one of its
 // own while an older row holds that name.
 func (s *Sessions) place(id string, row *ambientv1.Session) {
-	wanted := s.wanted(row)
+	wanted := s.claims.byID[id]
 	placement := translate.Placement{Namespace: wanted.Namespace, Name: wanted.Name}
 	placement.NameConflict = s.claims.contested(wanted)
 	if !s.claims.holds(wanted, id) {
@@ -202,7 +206,7 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 			return s.call(ctx, false, session.Name, func(ctx context.Context) error {
 				answer, err := s.client.UpdateSession(ctx, spec)
 				if err == nil {
-					s.observe(ctx, roundSession(answer))
+					s.wrote(ctx, id, spec, row, roundSession(answer))
 				}
 				return s.missingParent(err, session)
 			})
@@ -215,13 +219,23 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 		return nil
 	}
 	report.Id = id
+	if written, found := s.row(id); found {
+		row = written
+	}
 	return s.call(ctx, true, session.Name, func(ctx context.Context) error {
 		answer, err := s.client.UpdateSessionStatus(ctx, report)
 		if err == nil {
-			s.observe(ctx, roundSession(answer))
+			s.wrote(ctx, id, report, row, roundSession(answer))
 		}
 		return err
 	})
+}
+
+// wrote remembers an acknowledged write, so that a racing save which undoes it is
+// noticed, and folds in the answer.
+func (s *Sessions) wrote(ctx context.Context, id string, request proto.Message, before, after *ambientv1.Session) {
+	s.repairs.memory.Wrote(id, repair.Write{Request: request, Before: before, After: after})
+	s.observe(ctx, after)
 }
 
 // Delete deletes the session upstream.
@@ -237,6 +251,9 @@ func (s *Sessions) deleteID(ctx context.Context, id, name string) error {
 	return s.call(ctx, false, name, func(ctx context.Context) error {
 		_, err := s.client.DeleteSession(ctx, &ambientv1.DeleteSessionRequest{Id: id})
 		if err == nil {
+			if row, found := s.row(id); found {
+				s.repairs.memory.Deleted(id, row)
+			}
 			s.feed.Deleted(id)
 		}
 		return err

@@ -84,7 +84,8 @@ func (m *Memory) Deleted(id string, row proto.Message) {
 	defer m.mu.Unlock()
 	m.forgetLocked()
 	delete(m.writes, id)
-	m.deleted[id] = deletion{row: row, at: m.now()}
+	// A row that was deleted again already has had its one repair.
+	m.deleted[id] = deletion{row: row, at: m.now(), done: m.deleted[id].done}
 }
 
 // Lost returns the write of ours that a racing save undid, if the row shows that,
@@ -95,7 +96,7 @@ func (m *Memory) Lost(id string, row proto.Message) (Write, bool) {
 	defer m.mu.Unlock()
 	remembered := m.writes[id]
 	for i, write := range remembered {
-		if m.now().Sub(write.at) > writeWindow || !undone(write, row) {
+		if m.now().Sub(write.at) > writeWindow || !Undone(write, row) {
 			continue
 		}
 		m.writes[id] = slices.Delete(remembered, i, i+1)
@@ -147,9 +148,9 @@ func (m *Memory) forgetLocked() {
 	}
 }
 
-// undone tells whether the row holds exactly the former values of all columns
+// Undone tells whether the row holds exactly the former values of all columns
 // that the write changed, while some other column differs from what we left.
-func undone(write Write, row proto.Message) bool {
+func Undone(write Write, row proto.Message) bool {
 	written := map[protoreflect.Name]bool{}
 	before, after, now := write.Before.ProtoReflect(), write.After.ProtoReflect(), row.ProtoReflect()
 	fields := now.Descriptor().Fields()

@@ -95,6 +95,10 @@ func TestWhichRevivedRowsAreDeletedAgain(t *testing.T) {
 	if memory.Revived("1", row("p", "m", "Stopped"), status) {
 		t.Error("it would be deleted a second time")
 	}
+	memory.Deleted("1", row("p", "m", "Stopped"))
+	if memory.Revived("1", row("p", "m", "Stopped"), status) {
+		t.Error("the repair itself would be repaired")
+	}
 	memory.Deleted("3", row("p", "m", "Running"))
 	now = now.Add(61 * time.Second)
 	if memory.Revived("3", row("p", "m", "Running"), status) {
