@@ -212,13 +212,36 @@ func TestWhatCannotBeShownIsNamed(t *testing.T) {
 func TestTheGoodPartsOfBadDataAreShown(t *testing.T) {
 	got := read(session(func(s *ambientv1.Session) {
 		s.Labels = proto.String(`{"bad key":"x","ok":"y","k":1}`)
+		s.Annotations = proto.String(`{"bad key":"x","Example.COM/Note":"y"}`)
 		s.EnvironmentVariables = proto.String(`{"PORT":8080,"HOST":"h"}`)
 		s.Repos = proto.String(`[7,{"url":"u","branch":7}]`)
 		s.Conditions = proto.String(`[{"type":"A","status":"True"},{"type":"A","status":"False","lastTransitionTime":"x"},{"type":"B"}]`)
 	}))
 	same(t, "labels", got.Labels, map[string]string{"ok": "y", "ambient.io/session-id": sessionID})
+	same(t, "annotations", got.Annotations, map[string]string{"Example.COM/Note": "y"})
 	same(t, "environment", got.Spec.Environment, map[string]string{"HOST": "h"})
 	same(t, "repositories", got.Spec.Repositories, []v1alpha1.Repository{{URL: "u"}})
 	same(t, "the last condition of a type", condition(got.Status.Conditions, "A"), metav1.Condition{Type: "A", Status: "False"})
 	same(t, "a condition without a status", condition(got.Status.Conditions, "B"), metav1.Condition{Type: "B", Status: "Unknown"})
+}
+
+func TestAnnotationsStopAtTheSizeThatKubernetesAccepts(t *testing.T) {
+	half := strings.Repeat("x", 130_000)
+	got := read(session(func(s *ambientv1.Session) {
+		s.Annotations = proto.String(`{"a":"` + half + `","b":"` + half + `","c":"` + half + `","d":"small"}`)
+	}))
+	if len(got.Annotations) != 3 || got.Annotations["c"] != "" || got.Annotations["d"] != "small" {
+		t.Errorf("shown: %d annotations", len(got.Annotations))
+	}
+	if c := condition(got.Status.Conditions, "Translated"); c.Reason != ReasonInvalidAnnotations || len(c.Message) > 200 {
+		t.Errorf("Translated: %.300v", c)
+	}
+}
+
+func TestOnlyTheFirstProblemsAreNamed(t *testing.T) {
+	got := read(session(func(s *ambientv1.Session) { s.Repos = proto.String("[" + strings.Repeat("7,", 99) + "7]") }))
+	c := condition(got.Status.Conditions, "Translated")
+	if !strings.HasSuffix(c.Message, "repos[19] has the wrong type; and 80 more") {
+		t.Errorf("message: %s", c.Message)
+	}
 }

@@ -100,12 +100,8 @@ func (t *Translator) ProjectSettings(row *ambientv1.ProjectSettings, project *am
 		},
 	}
 	reserved, state := readReserved(project.GetAnnotations(), SettingsAnnotation)
-	switch {
-	case state == reservedMalformed:
+	if state == reservedMalformed {
 		p.malformed("project."+named(annotationsColumn, SettingsAnnotation), "what this server writes")
-	case reserved.Deleted:
-		// What was deleted does not come back with what somebody else wrote since.
-		reserved = Reserved{}
 	}
 	t.setReserved(&settings.ObjectMeta, &reserved)
 	settings.Labels, settings.Annotations = reserved.Labels, reserved.Annotations
