@@ -109,6 +109,15 @@ func stop(in Input) Decision {
 	return Decision{Action: Keep}
 }
 
+// halt: a stop was requested, and the AgenticSession is terminal: there is nothing
+// to stop, unless the operator is yet to act on a start.
+func halt(in Input) Decision {
+	if mark(in, v1alpha1.SessionPending) != nil && in.Resource.Desired == v1alpha1.SessionRunning {
+		return Decision{Action: Withdraw}
+	}
+	return Decision{Action: Report}
+}
+
 // revived: the upstream holds an end, and the AgenticSession runs. The end wins
 // over the run that it ended; another run was started beside the upstream.
 func revived(in Input) Decision {

@@ -34,8 +34,9 @@ const (
 	SendStart Action = "SendStart"
 	// SendStop asks the operator to stop the session, once.
 	SendStop Action = "SendStop"
-	// Withdraw takes back our start request, which the operator has acted on and
-	// left behind: it would start the session again when this run ends.
+	// Withdraw takes back our start request: the operator has acted on it and left
+	// it behind, or a stop was requested before the operator acted. It would start
+	// the session (again) at the next opportunity.
 	Withdraw Action = "Withdraw"
 )
 
@@ -114,7 +115,7 @@ var table = map[v1alpha1.SessionPhase][columns]rule{
 	v1alpha1.SessionPending:   {asked, keep, keep, begun, begun, keep, again, again, again},
 	v1alpha1.SessionCreating:  {lose, keep, keep, report, report, keep, report, report, report},
 	v1alpha1.SessionRunning:   {lose, keep, keep, report, report, keep, report, report, report},
-	v1alpha1.SessionStopping:  {finish, stop, stop, stop, stop, stop, report, report, report},
+	v1alpha1.SessionStopping:  {finish, stop, stop, stop, stop, stop, halt, halt, halt},
 	v1alpha1.SessionStopped:   {ended, keep, keep, revived, revived, keep, report, report, report},
 	v1alpha1.SessionCompleted: {ended, keep, keep, revived, revived, keep, report, report, report},
 	v1alpha1.SessionFailed:    {ended, keep, keep, revived, revived, keep, report, report, report},

@@ -174,6 +174,7 @@ func TestStopRequests(t *testing.T) {
 		{"no older phase goes up over it", Resource{State: state("Creating", firstRun, ""), Mark: sent("Stopping", running)}, Keep},
 		{"a later run goes up", Resource{State: state("Running", secondRun, ""), Mark: sent("Stopping", running)}, Report},
 		{"a later run that only begins does not", Resource{State: state("Pending", secondRun, ""), Mark: sent("Stopping", running)}, Keep},
+		{"a start that the operator has not seen yet is taken back", Resource{State: state("Completed", firstRun, firstEnd), Desired: "Running", Mark: sent("Pending", state("Completed", firstRun, firstEnd))}, Withdraw},
 		{"the end wins", Resource{State: state("Completed", firstRun, firstEnd), Desired: "Stopped", Mark: sent("Stopping", running)}, Report},
 	} {
 		in := Input{Upstream: v1alpha1.SessionStopping, Start: firstRun, Resource: &test.in}

@@ -162,11 +162,13 @@ func (p *pass) send(ctx context.Context, request, desired v1alpha1.SessionPhase,
 	return nil
 }
 
-// withdraw takes back a start request that has been acted on.
+// withdraw takes back a start request, and its mark with it: the next request is
+// another one, whatever state it finds.
 func (p *pass) withdraw(ctx context.Context) error {
 	return p.annotate(ctx, map[string]*string{
 		agenticsession.DesiredPhaseAnnotation:   nil,
 		agenticsession.StartRequestedAnnotation: nil,
+		agenticsession.HandledAnnotation:        nil,
 	})
 }
 

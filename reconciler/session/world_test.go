@@ -1,0 +1,473 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	applyv1alpha1 "github.com/ambient-code/ambient-kube/apiserver/client/applyconfiguration/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
+)
+
+const (
+	namespace = "payments"
+	id        = "2AbC"
+)
+
+var theKey = Key{Namespace: namespace, ID: id}
+
+// world holds Sessions and AgenticSessions as their API servers would, and plays
+// both for a Controller. It keeps the rules that the controller leans on:
+// resource versions, refused writes, ownership of applied fields, and that the
+// upstream can forget neither a phase nor a time.
+type world struct {
+	t   *testing.T
+	now time.Time
+
+	version   int
+	sessions  map[string]*v1alpha1.Session
+	resources map[string]*unstructured.Unstructured
+	// fault, if set, is asked before and after each request whether it fails
+	// there.
+	fault func(after bool) error
+	// writes counts the writes by what they wrote.
+	writes map[string]int
+
+	obstacle  Obstacle
+	unstarted Obstacle
+	held      bool
+
+	sessionStore, resourceStore cache.Indexer
+	events                      *record.FakeRecorder
+	controller                  *Controller
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{
+		t: t, now: time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC),
+		sessions: map[string]*v1alpha1.Session{}, resources: map[string]*unstructured.Unstructured{},
+		writes: map[string]int{},
+	}
+	w.restart()
+	return w
+}
+
+// restart replaces the controller by one without memory, whose informers have
+// just listed.
+func (w *world) restart() {
+	w.sessionStore = cache.NewIndexer(cache.MetaNamespaceKeyFunc, Indexers())
+	w.resourceStore = cache.NewIndexer(cache.MetaNamespaceKeyFunc, Indexers())
+	w.events = record.NewFakeRecorder(500)
+	w.controller = New(Options{
+		Client: w, Sessions: w.sessionStore, Resources: w.resourceStore,
+		Gate: w, Starts: w, Brake: w, Events: w.events, Coalesce: 0, Now: func() time.Time { return w.now },
+	})
+	w.sync()
+}
+
+// Obstacle implements Gate.
+func (w *world) Obstacle(string) Obstacle { return w.obstacle }
+
+// Unstarted implements Starts.
+func (w *world) Unstarted(*v1alpha1.Session) (string, string) {
+	return w.unstarted.Reason, w.unstarted.Message
+}
+
+// Absent implements Brake.
+func (w *world) Absent(string) (bool, time.Duration) { return !w.held, time.Second }
+
+// Present implements Brake.
+func (w *world) Present(string) {}
+
+// sync lets the informers catch up.
+func (w *world) sync() {
+	w.syncSessions()
+	w.syncResources()
+}
+
+func (w *world) syncSessions() {
+	for _, object := range w.sessionStore.List() {
+		session := object.(*v1alpha1.Session)
+		if live := w.sessions[session.Name]; live == nil || live.UID != session.UID {
+			w.check(w.sessionStore.Delete(session))
+			w.controller.SessionDeleted(session, true)
+		}
+	}
+	for _, live := range w.sessions {
+		w.check(w.sessionStore.Add(live.DeepCopy()))
+	}
+}
+
+func (w *world) syncResources() {
+	for _, object := range w.resourceStore.List() {
+		resource := object.(*unstructured.Unstructured)
+		if live := w.resources[resource.GetName()]; live == nil || live.GetUID() != resource.GetUID() || live.GetLabels()[v1alpha1.SessionIDLabel] == "" {
+			w.check(w.resourceStore.Delete(resource))
+			w.controller.ResourceDeleted(resource)
+		}
+	}
+	for _, live := range w.resources {
+		// The informer selects by label.
+		if live.GetLabels()[v1alpha1.SessionIDLabel] != "" {
+			w.check(w.resourceStore.Add(live.DeepCopy()))
+		}
+	}
+}
+
+func (w *world) check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) next() string {
+	w.version++
+	return strconv.Itoa(w.version)
+}
+
+// addSession adds a session with the phase, as if created upstream.
+func (w *world) addSession(name, id string, phase v1alpha1.SessionPhase) *v1alpha1.Session {
+	session := &v1alpha1.Session{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, UID: types.UID("session-" + name), Generation: 1, ResourceVersion: w.next(),
+			CreationTimestamp: metav1.NewTime(w.now), Labels: map[string]string{v1alpha1.SessionIDLabel: id},
+		},
+		Spec:   v1alpha1.SessionSpec{DisplayName: name, Prompt: "hello"},
+		Status: v1alpha1.SessionStatus{SessionID: id, ProjectID: namespace, Phase: phase},
+	}
+	w.sessions[name] = session
+	return session
+}
+
+// changeSession changes a session as others do.
+func (w *world) changeSession(name string, change func(session *v1alpha1.Session)) {
+	session := w.sessions[name].DeepCopy()
+	change(session)
+	session.ResourceVersion = w.next()
+	w.sessions[name] = session
+}
+
+// changeResource changes an AgenticSession as others do.
+func (w *world) changeResource(name string, change func(resource *unstructured.Unstructured)) {
+	resource := w.resources[name].DeepCopy()
+	change(resource)
+	resource.SetResourceVersion(w.next())
+	w.resources[name] = resource
+}
+
+// pass lets the informers catch up and makes one pass.
+func (w *world) pass() error {
+	w.sync()
+	_, err := w.controller.Reconcile(context.Background(), theKey)
+	return err
+}
+
+// settle makes passes until two change nothing.
+func (w *world) settle() {
+	w.t.Helper()
+	for quiet, passes := 0, 0; quiet < 2; passes++ {
+		before := w.version
+		if err := w.pass(); err != nil && !apierrors.IsConflict(err) {
+			w.t.Fatalf("pass failed: %v", err)
+		}
+		if w.version == before {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		if passes > 50 {
+			w.t.Fatal("passes never come to rest")
+		}
+	}
+}
+
+func (w *world) request(write string, answer func() error) error {
+	if w.fault != nil {
+		if err := w.fault(false); err != nil {
+			return err
+		}
+	}
+	if err := answer(); err != nil {
+		return err
+	}
+	if write != "" {
+		w.writes[write]++
+	}
+	if w.fault != nil {
+		return w.fault(true)
+	}
+	return nil
+}
+
+func (w *world) GetSession(_ context.Context, _, name string) (session *v1alpha1.Session, err error) {
+	err = w.request("", func() error {
+		if w.sessions[name] == nil {
+			return apierrors.NewNotFound(v1alpha1.Resource("sessions"), name)
+		}
+		session = w.sessions[name].DeepCopy()
+		return nil
+	})
+	return session, err
+}
+
+func (w *world) ListSessions(_ context.Context, key Key) (list []v1alpha1.Session, err error) {
+	err = w.request("", func() error {
+		for _, session := range w.sessions {
+			if KeyOfSession(session) == key {
+				list = append(list, *session.DeepCopy())
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (w *world) ApplySessionStatus(_ context.Context, configuration *applyv1alpha1.SessionApplyConfiguration) (applied *v1alpha1.Session, err error) {
+	err = w.request("status", func() error {
+		live := w.sessions[*configuration.Name]
+		if live == nil || live.UID != *configuration.UID {
+			return apierrors.NewNotFound(v1alpha1.Resource("sessions"), *configuration.Name)
+		}
+		if live.ResourceVersion != *configuration.ResourceVersion {
+			return apierrors.NewConflict(v1alpha1.Resource("sessions"), live.Name, errors.New("changed"))
+		}
+		text, err := json.Marshal(configuration.Status)
+		if err != nil {
+			return err
+		}
+		var status v1alpha1.SessionStatus
+		if err := json.Unmarshal(text, &status); err != nil {
+			return err
+		}
+		if status.Phase == "" {
+			status.Phase = live.Status.Phase
+		}
+		if status.StartTime == nil {
+			status.StartTime = live.Status.StartTime
+		}
+		if status.CompletionTime == nil {
+			status.CompletionTime = live.Status.CompletionTime
+		}
+		for _, condition := range status.Conditions {
+			if condition.Type == v1alpha1.ConditionReady {
+				return errors.New("Ready is computed by the server")
+			}
+		}
+		status.Conditions = append(status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: "Unknown", Reason: "Computed"})
+		next := live.DeepCopy()
+		next.Status = status
+		if !equality.Semantic.DeepEqual(next.Status, live.Status) {
+			next.ResourceVersion = w.next()
+			w.sessions[live.Name] = next
+		}
+		applied = w.sessions[live.Name].DeepCopy()
+		return nil
+	})
+	return applied, err
+}
+
+func (w *world) GetResource(_ context.Context, _, name string) (resource *unstructured.Unstructured, err error) {
+	err = w.request("", func() error {
+		if w.resources[name] == nil {
+			return notFound(name)
+		}
+		resource = w.resources[name].DeepCopy()
+		return nil
+	})
+	return resource, err
+}
+
+func (w *world) ListResources(_ context.Context, key Key) (list []unstructured.Unstructured, err error) {
+	err = w.request("", func() error {
+		for _, resource := range w.resources {
+			if KeyOfResource(resource) == key {
+				list = append(list, *resource.DeepCopy())
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (w *world) ApplyResource(_ context.Context, object *unstructured.Unstructured, force bool) (applied *unstructured.Unstructured, err error) {
+	err = w.request("resource", func() error {
+		name := object.GetName()
+		live := w.resources[name]
+		next := &unstructured.Unstructured{Object: map[string]any{}}
+		if live == nil {
+			next.SetUID(types.UID(fmt.Sprintf("resource-%s-%d", name, w.version)))
+			next.SetCreationTimestamp(metav1.NewTime(w.now))
+			next.SetGeneration(1)
+		} else {
+			next = live.DeepCopy()
+			if !force && live.GetLabels()[v1alpha1.SessionIDLabel] != object.GetLabels()[v1alpha1.SessionIDLabel] {
+				return apierrors.NewConflict(agenticsession.Resource.GroupResource(), name, errors.New("owned by others"))
+			}
+			for _, entry := range live.GetManagedFields() {
+				var owned map[string]any
+				if err := json.Unmarshal(entry.FieldsV1.Raw, &owned); err != nil {
+					return err
+				}
+				removeUnwanted(next.Object, object.Object, owned)
+			}
+		}
+		merge(next.Object, object.DeepCopy().Object)
+		raw, err := json.Marshal(map[string]any{
+			"f:metadata": map[string]any{"f:labels": fieldsOf(object.Object["metadata"].(map[string]any)["labels"]), "f:annotations": fieldsOf(object.Object["metadata"].(map[string]any)["annotations"])},
+			"f:spec":     fieldsOf(object.Object["spec"]),
+		})
+		if err != nil {
+			return err
+		}
+		next.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: agenticsession.FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: raw}}})
+		w.keep(live, next)
+		applied = w.resources[name].DeepCopy()
+		return nil
+	})
+	return applied, err
+}
+
+// keep stores the next state of an AgenticSession, if it is another one.
+func (w *world) keep(live, next *unstructured.Unstructured) {
+	if live != nil && equality.Semantic.DeepEqual(live.Object, next.Object) {
+		return
+	}
+	if live != nil && !equality.Semantic.DeepEqual(live.Object["spec"], next.Object["spec"]) {
+		next.SetGeneration(live.GetGeneration() + 1)
+	}
+	next.SetResourceVersion(w.next())
+	w.resources[next.GetName()] = next
+}
+
+func (w *world) PatchResource(_ context.Context, _, name string, patch []byte) (patched *unstructured.Unstructured, err error) {
+	err = w.request("annotations", func() error {
+		live := w.resources[name]
+		if live == nil {
+			return notFound(name)
+		}
+		var wanted metav1.PartialObjectMetadata
+		if err := json.Unmarshal(patch, &wanted); err != nil {
+			return err
+		}
+		if wanted.ResourceVersion != live.GetResourceVersion() || wanted.UID != live.GetUID() {
+			return apierrors.NewConflict(agenticsession.Resource.GroupResource(), name, errors.New("changed"))
+		}
+		text, err := live.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		merged, err := jsonpatch.MergePatch(text, patch)
+		if err != nil {
+			return err
+		}
+		next := &unstructured.Unstructured{}
+		if err := next.UnmarshalJSON(merged); err != nil {
+			return err
+		}
+		w.keep(live, next)
+		patched = w.resources[name].DeepCopy()
+		return nil
+	})
+	return patched, err
+}
+
+func (w *world) DeleteResource(_ context.Context, _, name string, uid types.UID) error {
+	return w.request("delete", func() error {
+		live := w.resources[name]
+		if live == nil {
+			return notFound(name)
+		}
+		if live.GetUID() != uid {
+			return apierrors.NewConflict(agenticsession.Resource.GroupResource(), name, errors.New("another object"))
+		}
+		w.deleteResource(name)
+		return nil
+	})
+}
+
+func (w *world) deleteResource(name string) {
+	delete(w.resources, name)
+	w.next()
+}
+
+func notFound(name string) error {
+	return apierrors.NewNotFound(agenticsession.Resource.GroupResource(), name)
+}
+
+func fieldsOf(value any) map[string]any {
+	set := map[string]any{}
+	object, _ := value.(map[string]any)
+	for name, below := range object {
+		set["f:"+name] = fieldsOf(below)
+	}
+	return set
+}
+
+// removeUnwanted removes from live what was owned and is no longer wanted.
+func removeUnwanted(live, wanted map[string]any, owned map[string]any) {
+	for _, field := range slices.Sorted(maps.Keys(owned)) {
+		name := field[len("f:"):]
+		value, isWanted := wanted[name]
+		if !isWanted {
+			delete(live, name)
+			continue
+		}
+		below, isObject := live[name].(map[string]any)
+		wantedBelow, wantsObject := value.(map[string]any)
+		if isObject && wantsObject {
+			removeUnwanted(below, wantedBelow, owned[field].(map[string]any))
+		}
+	}
+}
+
+func merge(live, wanted map[string]any) {
+	for name, value := range wanted {
+		below, isObject := live[name].(map[string]any)
+		wantedBelow, wantsObject := value.(map[string]any)
+		if isObject && wantsObject {
+			merge(below, wantedBelow)
+			continue
+		}
+		live[name] = value
+	}
+}
+
+// setStatus writes a status as the operator does.
+func (w *world) setStatus(name string, status agenticsession.Status) {
+	w.t.Helper()
+	text, err := json.Marshal(status)
+	w.check(err)
+	var content map[string]any
+	w.check(json.Unmarshal(text, &content))
+	if generation, ok := content["observedGeneration"].(float64); ok {
+		content["observedGeneration"] = int64(generation)
+	}
+	w.changeResource(name, func(resource *unstructured.Unstructured) { resource.Object["status"] = content })
+}
+
+// projected returns reason and message of condition Projected.
+func projected(session *v1alpha1.Session) (metav1.ConditionStatus, string) {
+	for _, condition := range session.Status.Conditions {
+		if condition.Type == v1alpha1.ConditionProjected {
+			return condition.Status, condition.Reason
+		}
+	}
+	return "", ""
+}
