@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -116,10 +117,13 @@ func (f *Feed[R]) settleMass(ctx context.Context, result passResult, found absen
 	}
 	if f.takeRelease() {
 		klog.FromContext(ctx).Info("Believing absences that a person released", "kind", f.options.Name, "rows", len(found.due))
-		if err := f.confirmAndSettle(ctx, found.due); err != nil {
+		denied, err := f.askAll(ctx, found.due)
+		if err != nil {
 			f.Release()
 			return err
 		}
+		f.withdrawAll(denied)
+		f.settle(ctx)
 		return nil
 	}
 	if !found.seen() && !f.witnessed(ctx) {
@@ -188,21 +192,49 @@ func (f *Feed[R]) confirmAndSettle(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// confirm asks for each row and folds in the answers, also the denials: the
-// caller knows the upstream to be the right one.
+// confirm asks for each row and folds in the answers. Denials are folded in if
+// something vouches for the upstream afterwards: it may be exchanged at any time.
 func (f *Feed[R]) confirm(ctx context.Context, ids []string) error {
+	denied, err := f.askAll(ctx, ids)
+	if err != nil || len(denied) == 0 {
+		return err
+	}
+	if err := f.vouchedFor(ctx, denied); err != nil {
+		return err
+	}
+	f.withdrawAll(denied)
+	return nil
+}
+
+// askAll asks for each row, folds in those that are there, and returns the ids
+// of the others, with the clock's value from when their reads began.
+func (f *Feed[R]) askAll(ctx context.Context, ids []string) (denials map[string]uint64, err error) {
+	var mu sync.Mutex
+	denials = map[string]uint64{}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(confirmers)
 	for _, id := range ids {
 		group.Go(func() error {
-			withdrawn, err := f.read(ctx, id, nil)
-			if withdrawn && f.HasSynced() {
-				f.mu.Lock()
-				f.status.repairs++
-				f.mu.Unlock()
+			denied, basis, err := f.ask(ctx, id)
+			if denied {
+				mu.Lock()
+				defer mu.Unlock()
+				denials[id] = basis
 			}
 			return err
 		})
 	}
-	return group.Wait()
+	return denials, group.Wait()
+}
+
+// withdrawAll folds in denials, except of rows that were observed since.
+func (f *Feed[R]) withdrawAll(denials map[string]uint64) {
+	repairing := f.HasSynced()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, basis := range denials {
+		if f.versionLocked(id) <= basis && f.withdrawLocked(id) && repairing {
+			f.status.repairs++
+		}
+	}
 }

@@ -49,38 +49,45 @@ func (f *Feed[R]) Deleted(id string) {
 // upstream denies is withdrawn if something vouches for the upstream; otherwise
 // the error is ErrUnconfirmed and the row stays.
 func (f *Feed[R]) Refresh(ctx context.Context, id string) error {
-	_, err := f.read(ctx, id, f.confirmDenial)
-	return err
+	for {
+		denied, basis, err := f.ask(ctx, id)
+		if err != nil || !denied {
+			return err
+		}
+		if err := f.confirmDenial(ctx, id); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		overtaken := f.versionLocked(id) > basis
+		if !overtaken {
+			f.withdrawLocked(id)
+		}
+		f.mu.Unlock()
+		if !overtaken {
+			return nil
+		}
+	}
 }
 
-// read asks for the row, and again if it was observed otherwise meanwhile, and
-// folds the answer in. A denial is folded in if confirm, which may be nil,
-// returns no error.
-func (f *Feed[R]) read(ctx context.Context, id string, confirm func(ctx context.Context, id string) error) (withdrawn bool, err error) {
+// ask reads the row, again as often as it was observed otherwise meanwhile, and
+// folds it in. That the upstream denies it is only told, together with the
+// clock's value from when the read began.
+func (f *Feed[R]) ask(ctx context.Context, id string) (denied bool, basis uint64, err error) {
 	for {
 		basis := f.now()
 		row, err := f.source.Get(ctx, id)
 		if err != nil && !f.source.NotFound(err) {
-			return false, fmt.Errorf("reading %s %s: %w", f.options.Name, id, err)
-		}
-		f.Answered()
-		gone := err != nil
-		if gone && confirm != nil {
-			if err := confirm(ctx, id); err != nil {
-				return false, err
-			}
+			return false, basis, fmt.Errorf("reading %s %s: %w", f.options.Name, id, err)
 		}
 		f.mu.Lock()
-		done := f.versionLocked(id) <= basis
-		switch {
-		case !gone:
-			done, _ = f.foldReadLocked(id, row, basis)
-		case done:
-			withdrawn = f.withdrawLocked(id)
+		f.answeredLocked()
+		folded := err != nil
+		if !folded {
+			folded, _ = f.foldReadLocked(id, row, basis)
 		}
 		f.mu.Unlock()
-		if done {
-			return withdrawn, nil
+		if folded {
+			return err != nil, basis, nil
 		}
 	}
 }

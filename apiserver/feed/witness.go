@@ -18,19 +18,32 @@ func (f *Feed[R]) confirmDenial(ctx context.Context, id string) error {
 	f.mu.Lock()
 	_, known := f.rows[id]
 	credible := f.credibleLocked(id)
-	others := f.witnessesLocked(id, f.status.settledAt)
 	f.mu.Unlock()
-	if !known {
+	switch {
+	case !known:
+		return nil
+	case !credible:
+		return ErrUnconfirmed
+	default:
+		return f.vouchedFor(ctx, map[string]uint64{id: 0})
+	}
+}
+
+// vouchedFor returns nil if a row that was known before, none of those denied,
+// is still there. Before the first synchronisation nobody has seen anything that
+// could be lost.
+func (f *Feed[R]) vouchedFor(ctx context.Context, denied map[string]uint64) error {
+	if !f.HasSynced() {
 		return nil
 	}
-	if !credible {
-		return ErrUnconfirmed
-	}
+	f.mu.Lock()
+	others := f.witnessesLocked(denied, f.status.settledAt)
+	f.mu.Unlock()
 	vouched, err := f.anyStillThere(ctx, others)
-	if err != nil || vouched {
+	if err != nil {
 		return err
 	}
-	if f.witnessed(ctx) {
+	if vouched || f.witnessed(ctx) {
 		return nil
 	}
 	return ErrUnconfirmed
@@ -41,7 +54,7 @@ func (f *Feed[R]) confirmDenial(ctx context.Context, id string) error {
 // rows, too.
 func (f *Feed[R]) Vouch(ctx context.Context, knownAt time.Time) bool {
 	f.mu.Lock()
-	ids := f.witnessesLocked("", knownAt)
+	ids := f.witnessesLocked(nil, knownAt)
 	f.mu.Unlock()
 	// A call that fails vouches for nothing.
 	vouched, err := f.anyStillThere(ctx, ids)
@@ -72,11 +85,12 @@ func (f *Feed[R]) sameRow(a, b R) bool {
 
 // witnessesLocked returns a few established rows that were known at the time and
 // of which nothing says that they are gone.
-func (f *Feed[R]) witnessesLocked(except string, knownAt time.Time) []string {
+func (f *Feed[R]) witnessesLocked(except map[string]uint64, knownAt time.Time) []string {
 	ids := make([]string, 0, samples)
 	for id, h := range f.rows {
 		_, suspected := f.suspects[id]
-		if id == except || suspected || h.announced || !f.establishedLocked(h) || h.first.After(knownAt) {
+		_, excepted := except[id]
+		if excepted || suspected || h.announced || !f.establishedLocked(h) || h.first.After(knownAt) {
 			continue
 		}
 		if ids = append(ids, id); len(ids) == samples {
