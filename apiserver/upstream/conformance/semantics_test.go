@@ -233,6 +233,17 @@ func Test_2_5_DeletingAProjectLeavesItsSessionsAndSettingsAlive(t *testing.T) {
 	wantCode(t, err, codes.OK)
 }
 
+func Test_2_5_NamesOfDeletedProjectsCannotBeTakenByARename(t *testing.T) {
+	w := newWorld(t)
+	deleted := w.createProject().GetName()
+	if err := projectKind.delete(w.ctx, w, deleted); err != nil {
+		t.Fatal(err)
+	}
+	id := w.createProject().GetMetadata().GetId()
+	_, err := w.projects.UpdateProject(w.ctx, &pb.UpdateProjectRequest{Id: id, Name: &deleted})
+	wantCode(t, err, codes.AlreadyExists)
+}
+
 func Test_2_8_WriteResponsesCarryNanosecondsAndTheDatabaseRoundsToMicroseconds(t *testing.T) {
 	w := newWorld(t)
 	const sessions = 60
