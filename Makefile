@@ -33,8 +33,9 @@ RACE_FLAGS := -race
 # `make test PACKAGES=./apiserver/... RUN=TestName` tests a part.
 PACKAGES ?= ./...
 RUN      ?=
-COUNT    ?=
-TEST_FLAGS := $(if $(RUN),-run '$(RUN)') $(if $(COUNT),-count=$(COUNT))
+# Never from the cache, which does not know the programs that tests start.
+COUNT    ?= 1
+TEST_FLAGS := $(if $(RUN),-run '$(RUN)') -count=$(COUNT)
 
 # Where Go code is.
 FOLDERS := apiserver certs cmd docs hack manifests reconciler

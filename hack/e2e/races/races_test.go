@@ -1,0 +1,178 @@
+// Package races proves promise 3 (no lost intent) with writers on both sides of
+// an upstream that saves whole rows and so loses one of two concurrent writes.
+package races
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
+	"github.com/ambient-code/ambient-kube/hack/controlplane"
+	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
+	"github.com/ambient-code/ambient-kube/hack/stack"
+)
+
+var stand *harness.Stand
+
+func TestMain(m *testing.M) {
+	without := []string{stack.OperatorName, stack.ReconcilerName, controlplane.ControllerManagerName}
+	os.Exit(harness.Main(m, harness.Options{Stack: stack.Options{Without: without}}, func(s *harness.Stand) { stand = s }))
+}
+
+const (
+	// pairs is how many sessions are written from both sides at once.
+	pairs = 100
+	// settled is within what time after the last write our fields must stand.
+	settled = 20 * time.Second
+	// slowStatus makes status writes slow enough that a deletion comes between.
+	slowStatus = `{"statusWindow":"500ms"}`
+	// windows make the upstream lose as the real one does: other writes that
+	// happen between its reading and saving of a row are gone.
+	windows = `{"updateWindow":"20ms","statusWindow":"20ms"}`
+)
+
+// makeSessions creates sessions through our API and returns their upstream ids.
+func makeSessions(t *testing.T, project string) []string {
+	t.Helper()
+	ids := make([]string, pairs)
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i := range ids {
+		group.Go(func() error {
+			ids[i] = stand.NewSession(t, project, sessionName(i)).Status.SessionID
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func sessionName(i int) string { return fmt.Sprintf("s-%d", i) }
+
+// inPairs runs ours and theirs at the same time for each session, some sessions
+// at a time.
+func inPairs(t *testing.T, ids []string, ours, theirs func(i int, id string) error) {
+	t.Helper()
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i, id := range ids {
+		group.Go(func() error {
+			var both errgroup.Group
+			both.Go(func() error { return ours(i, id) })
+			both.Go(func() error { return theirs(i, id) })
+			return both.Wait()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func setPhase(t *testing.T, phase string) func(int, string) error {
+	return func(_ int, id string) error {
+		_, err := stand.Upstream.Sessions.UpdateSessionStatus(t.Context(), &ambientv1.UpdateSessionStatusRequest{Id: id, Phase: proto.String(phase)})
+		return err
+	}
+}
+
+// Decision 7: one side writes through our API, the other directly at the upstream.
+// None of our acknowledged fields may be lost; what the other side loses is
+// counted and printed.
+func TestDecision7NoAcknowledgedFieldIsLost(t *testing.T) {
+	project := stand.NewProject(t)
+	ids := makeSessions(t, project)
+	stand.Upstream.Fault(t, windows)
+	prompt := func(i int) string { return fmt.Sprintf("written %d", i) }
+	inPairs(t, ids, func(i int, _ string) error {
+		patch := fmt.Appendf(nil, `{"spec":{"prompt":%q}}`, prompt(i))
+		_, err := stand.Ambient.AmbientV1alpha1().Sessions(project).Patch(t.Context(), sessionName(i), types.MergePatchType, patch, metav1.PatchOptions{})
+		return err
+	}, setPhase(t, "Running"))
+
+	var rows []*ambientv1.Session
+	harness.Within(t, settled, "all of our prompts stand upstream", func() error {
+		rows = stand.Upstream.SessionsIn(t, project)
+		lost := 0
+		for _, row := range rows {
+			var i int
+			if _, err := fmt.Sscanf(row.GetName(), "s-%d", &i); err != nil || row.GetPrompt() != prompt(i) {
+				lost++
+			}
+		}
+		if lost > 0 || len(rows) != pairs {
+			return fmt.Errorf("%d of %d prompts are lost", lost, len(rows))
+		}
+		return nil
+	})
+	theirs := 0
+	for _, row := range rows {
+		if row.GetPhase() != "Running" {
+			theirs++
+		}
+	}
+	t.Logf("of %d pairs: 0 of our writes lost, %d of the other side's", pairs, theirs)
+}
+
+// Decision 6: deletions through our API race status writes at the upstream, which
+// revive rows. In the end none may be alive.
+func TestDecision6DeletedSessionsStayDeleted(t *testing.T) {
+	project := stand.NewProject(t)
+	ids := makeSessions(t, project)[:10]
+	stand.Upstream.Fault(t, slowStatus)
+	before := deletions(t)
+	var mu sync.Mutex
+	refused := 0
+	inPairs(t, ids, func(i int, _ string) error {
+		return stand.Ambient.AmbientV1alpha1().Sessions(project).Delete(t.Context(), sessionName(i), metav1.DeleteOptions{})
+	}, func(i int, id string) error {
+		err := setPhase(t, "Running")(i, id)
+		if status.Code(err) == codes.NotFound {
+			mu.Lock()
+			refused++
+			mu.Unlock()
+			return nil
+		}
+		return err
+	})
+	if refused == len(ids) {
+		t.Fatal("no status write raced a deletion: the test proves nothing")
+	}
+	alive := func() []string {
+		var names []string
+		for _, id := range ids {
+			if row, err := stand.Upstream.Sessions.GetSession(t.Context(), &ambientv1.GetSessionRequest{Id: id}); err == nil {
+				names = append(names, row.GetName())
+			}
+		}
+		return names
+	}
+	harness.Within(t, settled, "no deleted row is alive", func() error {
+		if names := alive(); len(names) > 0 {
+			return fmt.Errorf("alive: %v", names)
+		}
+		return nil
+	})
+	again := deletions(t) - before - int64(len(ids))
+	if again == 0 {
+		t.Error("no row was revived and deleted again: the test proves nothing")
+	}
+	t.Logf("of %d deletions, %d were undone and made again", len(ids), again)
+}
+
+// deletions is how many sessions the upstream was asked to delete so far.
+func deletions(t *testing.T) int64 {
+	t.Helper()
+	return stand.Upstream.Calls(t)["DeleteSession"]
+}
