@@ -120,7 +120,7 @@ func TestDecision24StartAndStop(t *testing.T) {
 	// Each allowed phase and each forbidden one, set as the upstream's users do.
 	for action, allowed := range map[string]string{"start": "Stopped Failed Completed", "stop": "Running Creating Pending"} {
 		for _, from := range []v1alpha1.SessionPhase{"Pending", "Creating", "Running", "Stopping", "Stopped", "Completed", "Failed"} {
-			setPhase(t, id, from)
+			stand.Upstream.SetPhase(t, id, from)
 			answer := act(t, project, "run", action, "?dryRun=All", "")
 			if want := strings.Contains(allowed, string(from)); (answer.Code/100 == 2) != want || !want && answer.Code != 409 {
 				t.Errorf("%s in phase %s: %d %s", action, from, answer.Code, answer.Status.Message)
@@ -136,7 +136,7 @@ func TestDecision23StopWorksInATerminatingNamespace(t *testing.T) {
 	t.Parallel()
 	project := newProject(t)
 	id := newSession(t, project, "run").Status.SessionID
-	setPhase(t, id, v1alpha1.SessionRunning)
+	stand.Upstream.SetPhase(t, id, v1alpha1.SessionRunning)
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: project, Finalizers: []string{"example.com/hold"}, Annotations: map[string]string{v1alpha1.AdoptAnnotation: "true"}}}
 	if _, err := stand.Kubernetes.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

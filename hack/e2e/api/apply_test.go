@@ -186,7 +186,7 @@ func TestDecision9ApplyWithoutModelThenWith(t *testing.T) {
 func TestDecision9NobodyOwnsWhatNobodyAppliedTo(t *testing.T) {
 	t.Parallel()
 	project := newProject(t)
-	row := upstreamSession(t, &ambientv1.CreateSessionRequest{Name: "foreign", ProjectId: &project})
+	row := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "foreign", ProjectId: &project})
 	o := target{kind: "Session", path: "/apis/ambient.io/v1alpha1/namespaces/" + project + "/sessions/" + strings.ToLower(row.GetMetadata().GetId())}
 	harness.Eventually(t, "the session is shown", func() error {
 		if answer := stand.Do(t, harness.Request{Method: "GET", Path: o.path}); answer.Code != 200 {

@@ -42,30 +42,16 @@ func TestMain(m *testing.M) {
 	}, func(s *harness.Stand) { stand = s }))
 }
 
-// newProject creates a project that no other test uses and returns its name,
-// which is the namespace of its sessions, too.
+// newProject creates a project that no other test uses.
 func newProject(t *testing.T) string {
 	t.Helper()
-	name := stand.Name(t)
-	project := &v1alpha1.Project{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if _, err := stand.Ambient.AmbientV1alpha1().Projects().Create(t.Context(), project, metav1.CreateOptions{}); err != nil {
-		t.Fatalf("creating project %s: %v", name, err)
-	}
-	return name
+	return stand.NewProject(t)
 }
 
 // newSession creates a session by client-go.
 func newSession(t *testing.T, project, name string) *v1alpha1.Session {
 	t.Helper()
-	session := &v1alpha1.Session{
-		ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: name},
-		Spec:       v1alpha1.SessionSpec{Prompt: "Say hello"},
-	}
-	created, err := stand.Ambient.AmbientV1alpha1().Sessions(project).Create(t.Context(), session, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatalf("creating session %s/%s: %v", project, name, err)
-	}
-	return created
+	return stand.NewSession(t, project, name)
 }
 
 // getSession reads a session by client-go.
@@ -76,25 +62,6 @@ func getSession(t *testing.T, project, name string) *v1alpha1.Session {
 		t.Fatalf("reading session %s/%s: %v", project, name, err)
 	}
 	return session
-}
-
-// upstreamSession creates a session as a user of the upstream does.
-func upstreamSession(t *testing.T, request *ambientv1.CreateSessionRequest) *ambientv1.Session {
-	t.Helper()
-	row, err := stand.Upstream.Sessions.CreateSession(t.Context(), request)
-	if err != nil {
-		t.Fatalf("creating a session upstream: %v", err)
-	}
-	return row
-}
-
-// setPhase sets the phase as the upstream's users do.
-func setPhase(t *testing.T, id string, phase v1alpha1.SessionPhase) {
-	t.Helper()
-	text := string(phase)
-	if _, err := stand.Upstream.Sessions.UpdateSessionStatus(t.Context(), &ambientv1.UpdateSessionStatusRequest{Id: id, Phase: &text}); err != nil {
-		t.Fatalf("setting the phase of %s upstream: %v", id, err)
-	}
 }
 
 // rowOf returns the only row of the project's sessions with the display name.

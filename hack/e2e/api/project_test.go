@@ -89,7 +89,7 @@ func TestAProjectWithSessionsStays(t *testing.T) {
 func TestAProjectWithASessionThatWasJustMadeUpstreamStays(t *testing.T) {
 	t.Parallel()
 	project := newProject(t)
-	row := upstreamSession(t, &ambientv1.CreateSessionRequest{Name: "just now", ProjectId: &project})
+	row := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "just now", ProjectId: &project})
 	harness.Eventually(t, "the session is shown", func() error {
 		names, err := namesIn(t.Context(), project)
 		if err == nil && len(names) == 0 {

@@ -30,7 +30,7 @@ func TestGetShowsTables(t *testing.T) {
 	stand.KubectlWithInput(t, sessionManifest(project, "full", "displayName: Full",
 		"repositories:", "- url: https://example.com/a/one", "- url: https://example.com/a/two", "llm: {model: opus}"), "create", "-f", "-")
 	created := getSession(t, project, "full")
-	setPhase(t, created.Status.SessionID, v1alpha1.SessionRunning)
+	stand.Upstream.SetPhase(t, created.Status.SessionID, v1alpha1.SessionRunning)
 	harness.Eventually(t, "the phase is shown", func() error {
 		if phase := getSession(t, project, "full").Status.Phase; phase != v1alpha1.SessionRunning {
 			return fmt.Errorf("the phase is %q", phase)
@@ -100,9 +100,9 @@ func TestSelectorsAndPages(t *testing.T) {
 	project := newProject(t)
 	for i := range 5 {
 		labels := fmt.Sprintf(`{"parity":"%d"}`, i%2)
-		row := upstreamSession(t, &ambientv1.CreateSessionRequest{Name: fmt.Sprintf("number %d", i), ProjectId: &project, Labels: &labels})
+		row := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: fmt.Sprintf("number %d", i), ProjectId: &project, Labels: &labels})
 		if i < 3 {
-			setPhase(t, row.GetMetadata().GetId(), v1alpha1.SessionRunning)
+			stand.Upstream.SetPhase(t, row.GetMetadata().GetId(), v1alpha1.SessionRunning)
 		}
 	}
 	count := func(arguments ...string) int {

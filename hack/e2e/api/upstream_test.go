@@ -50,7 +50,7 @@ func TestMalformedColumnsBreakNoList(t *testing.T) {
 	} {
 		t.Run(column, func(t *testing.T) {
 			test.request.Name, test.request.ProjectId = "broken "+column, &project
-			id := upstreamSession(t, test.request).GetMetadata().GetId()
+			id := stand.Upstream.CreateSession(t, test.request).GetMetadata().GetId()
 			session := listed(t, project, id)
 			translated := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionTranslated)
 			if translated == nil || translated.Status != metav1.ConditionFalse || !strings.Contains(translated.Message, column) {
@@ -105,7 +105,7 @@ func TestDecision14LabelsThatKubernetesRefuses(t *testing.T) {
 	t.Parallel()
 	project := newProject(t)
 	labels := `{"good":"yes","not a key!":"x","bad-value":"white space"}`
-	id := upstreamSession(t, &ambientv1.CreateSessionRequest{Name: "odd", ProjectId: &project, Labels: &labels}).GetMetadata().GetId()
+	id := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "odd", ProjectId: &project, Labels: &labels}).GetMetadata().GetId()
 	session := listed(t, project, id)
 	if len(session.Labels) != 2 || session.Labels["good"] != "yes" {
 		t.Errorf("shown labels: %v", session.Labels)
@@ -121,7 +121,7 @@ func TestSessionsWithoutAProject(t *testing.T) {
 	t.Parallel()
 	odd := "No_Such Project!"
 	for _, request := range []*ambientv1.CreateSessionRequest{{Name: "homeless"}, {Name: "lost", ProjectId: &odd}} {
-		id := upstreamSession(t, request).GetMetadata().GetId()
+		id := stand.Upstream.CreateSession(t, request).GetMetadata().GetId()
 		session := listed(t, "ambient-unassigned", id)
 		if session.Spec.DisplayName != request.GetName() || session.Status.ProjectID != request.GetProjectId() {
 			t.Errorf("%+v", session)
@@ -138,7 +138,7 @@ func TestDecision13ACollisionOfNamesMergesNothing(t *testing.T) {
 	project := newProject(t)
 	first := newSession(t, project, "wanted")
 	copied := stand.Upstream.Session(t, first.Status.SessionID).GetAnnotations()
-	id := upstreamSession(t, &ambientv1.CreateSessionRequest{Name: "copy", ProjectId: &project, Annotations: &copied}).GetMetadata().GetId()
+	id := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "copy", ProjectId: &project, Annotations: &copied}).GetMetadata().GetId()
 	second := listed(t, project, id)
 	if !strings.HasPrefix(second.Name, "wanted-") || second.UID == first.UID || !meta.IsStatusConditionTrue(second.Status.Conditions, v1alpha1.ConditionNameConflict) {
 		t.Errorf("the second one: %+v", second)

@@ -25,11 +25,11 @@ func TestKubectlWatch(t *testing.T) {
 	watching := stand.StartKubectl(t, "get", "sessions.ambient.io", "-n", project, "-w", "--output-watch-events", "--no-headers")
 	watching.AwaitLine(t, "ADDED", "before")
 
-	id := upstreamSession(t, &ambientv1.CreateSessionRequest{Name: "born upstream", ProjectId: &project}).GetMetadata().GetId()
+	id := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "born upstream", ProjectId: &project}).GetMetadata().GetId()
 	name := strings.ToLower(id)
 	watching.AwaitLine(t, "ADDED", name, project)
 	for _, phase := range []v1alpha1.SessionPhase{v1alpha1.SessionPending, v1alpha1.SessionRunning, v1alpha1.SessionCompleted} {
-		setPhase(t, id, phase)
+		stand.Upstream.SetPhase(t, id, phase)
 		watching.AwaitLine(t, "MODIFIED", name, string(phase))
 	}
 	if _, err := stand.Upstream.Sessions.DeleteSession(t.Context(), &ambientv1.DeleteSessionRequest{Id: id}); err != nil {
@@ -75,7 +75,7 @@ func TestWatchWithSelectors(t *testing.T) {
 		phase v1alpha1.SessionPhase
 		want  watch.EventType
 	}{{v1alpha1.SessionRunning, watch.Added}, {v1alpha1.SessionStopping, watch.Deleted}} {
-		setPhase(t, session.Status.SessionID, step.phase)
+		stand.Upstream.SetPhase(t, session.Status.SessionID, step.phase)
 		if event := nextEvent(t, events); event.Type != step.want {
 			t.Errorf("phase %s: got %s of %v, want %s", step.phase, event.Type, event.Object, step.want)
 		}

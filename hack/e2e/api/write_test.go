@@ -309,7 +309,7 @@ func TestWaitForPhase(t *testing.T) {
 	id := newSession(t, project, "awaited").Status.SessionID
 	waiting := stand.StartKubectl(t, "wait", "--for=jsonpath={.status.phase}=Running", "sessions.ambient.io/awaited", "-n", project, "--timeout=60s")
 	for _, phase := range []v1alpha1.SessionPhase{v1alpha1.SessionPending, v1alpha1.SessionCreating, v1alpha1.SessionRunning} {
-		setPhase(t, id, phase)
+		stand.Upstream.SetPhase(t, id, phase)
 	}
 	waiting.AwaitLine(t, "session.ambient.io/awaited condition met")
 }

@@ -22,6 +22,7 @@ func TestForbiddenLogEntries(t *testing.T) {
 		"a data race outside of any entry":    {"server", "WARNING: DATA RACE\nWrite at 0x00c", true},
 		"a panic outside of any entry":        {"server", "panic: oh\n\ngoroutine 1 [running]:", true},
 		"a panic that was caught":             {"server", `I1123 00:19:07.187495   24224 main.go:1] "Observed a panic"`, true},
+		"a panic beside what is expected":     {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it: panic\n >", true},
 		"an allowed error":                    {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", false},
 		"an allowed error of another process": {"other", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", true},
 	}

@@ -1,0 +1,48 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Fault makes the upstream faulty until the test ends. The settings are those of
+// its control interface, as JSON. Tests that call it run alone.
+func (u *Upstream) Fault(t testing.TB, settings string) {
+	t.Helper()
+	t.Cleanup(func() { u.Heal(t) })
+	if err := u.setFaults(t.Context(), http.MethodPut, settings); err != nil {
+		t.Fatalf("making the upstream faulty: %v", err)
+	}
+}
+
+// Heal ends all faults of the upstream.
+func (u *Upstream) Heal(t testing.TB) {
+	t.Helper()
+	if err := u.setFaults(context.WithoutCancel(t.Context()), http.MethodDelete, ""); err != nil {
+		t.Fatalf("healing the upstream: %v", err)
+	}
+}
+
+func (u *Upstream) setFaults(ctx context.Context, method, body string) error {
+	request, err := http.NewRequestWithContext(ctx, method, u.control+"/faults", strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", response.Status, answer)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package outage
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
+)
+
+// The credential loses its rights: the upstream shows an empty world, without an
+// error. Nothing is believed to be deleted.
+func TestAnUpstreamThatShowsNothingDeletesNothing(t *testing.T) {
+	project := stand.NewProject(t)
+	for i := range 12 {
+		stand.NewSession(t, project, fmt.Sprintf("s-%d", i))
+	}
+	mirror := stand.NewMirror(t)
+	mirror.AwaitEqual(t)
+	stand.Upstream.Fault(t, `{"loseRights":true}`)
+	listings := func() int64 { return stand.Upstream.Calls(t)["ListSessions"] }
+	begun := listings()
+	harness.Eventually(t, "our server has listed the empty world several times", func() error {
+		if now := listings(); now < begun+5 {
+			return fmt.Errorf("%d listings", now-begun)
+		}
+		return nil
+	})
+	if deleted := mirror.Deleted(); len(deleted) != 0 {
+		t.Errorf("the informer was told that %d sessions went", len(deleted))
+	}
+	stand.Upstream.Heal(t)
+	mirror.AwaitEqual(t)
+}
+
+// A Project whose sessions cannot be deleted stays.
+func TestAProjectGoesAfterItsSessions(t *testing.T) {
+	project := stand.NewProject(t)
+	stand.NewSession(t, project, "stubborn")
+	stand.Kubectl(t, "annotate", "projects.ambient.io", project, "ambient.io/allow-cascade=true")
+	stand.Upstream.Fault(t, `{"methods":["DeleteSession"],"failOneIn":1,"failCode":"Internal"}`)
+	stand.KubectlFails(t, "", "delete", "projects.ambient.io", project)
+	stand.Upstream.Project(t, project)
+	stand.Upstream.Heal(t)
+	stand.Kubectl(t, "delete", "projects.ambient.io", project)
+	if rows := stand.Upstream.SessionsIn(t, project); len(rows) != 0 {
+		t.Errorf("%d sessions are left", len(rows))
+	}
+}
+
+// The connection is cut after each commit: a client that tries again until it is
+// told that the session exists has made exactly one row for each.
+func TestDecision5LostAnswersMakeNoSecondRow(t *testing.T) {
+	const sessions = 20
+	project := stand.NewProject(t)
+	mirror := stand.NewMirror(t)
+	stand.Upstream.Fault(t, `{"methods":["CreateSession"],"loseReplyOneIn":1}`)
+	for i := range sessions {
+		name := fmt.Sprintf("s-%d", i)
+		harness.Eventually(t, "session "+name+" is there", func() error {
+			answer := stand.Do(t, harness.Request{Method: "POST", Path: path(project), Body: body(name)})
+			switch {
+			case answer.Code == 201 || answer.Code == 409:
+				return nil
+			case answer.Code == 503 || answer.Code == 504:
+				return apierrors.NewServiceUnavailable(answer.Body)
+			default:
+				t.Fatalf("session %s: %d %s", name, answer.Code, answer.Body)
+				return nil
+			}
+		})
+	}
+	stand.Upstream.Heal(t)
+	if rows := stand.Upstream.SessionsIn(t, project); len(rows) != sessions {
+		t.Errorf("%d rows, want %d", len(rows), sessions)
+	}
+	mirror.AwaitEqual(t)
+}
+
+// The watch of the upstream falls silent without a word: listings tell the truth.
+func TestASilentUpstreamIsListed(t *testing.T) {
+	project := stand.NewProject(t)
+	mirror := stand.NewMirror(t)
+	stand.Upstream.Fault(t, `{"silent":true}`)
+	made := rows(t, project)
+	stand.Upstream.DeleteSession(t, made[0])
+	mirror.AwaitEqual(t)
+}
+
+// One slow call does not hold up the others.
+func TestASlowUpstreamAnswersReadsFromTheCache(t *testing.T) {
+	project := stand.NewProject(t)
+	stand.NewSession(t, project, "kept")
+	stand.Upstream.Fault(t, `{"methods":["UpdateSession","GetSession"],"callDelay":"2s"}`)
+	answer := stand.Do(t, harness.Request{Method: "GET", Path: path(project) + "?resourceVersion=0"})
+	if answer.Code != 200 || answer.Took > time.Second {
+		t.Errorf("a list: %d after %s", answer.Code, answer.Took)
+	}
+	if answer := stand.Do(t, harness.Request{Method: "GET", Path: path(project)}); answer.Code != 200 || answer.Took > time.Second {
+		t.Errorf("a current list: %d after %s", answer.Code, answer.Took)
+	}
+}

@@ -1,0 +1,91 @@
+// Package outage tests what happens to the API when parts of the system stop, are
+// killed and come back: the upstream, our API server, kube-apiserver. Its tests
+// run one after the other on a stand of their own.
+package outage
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/hack/controlplane"
+	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
+	"github.com/ambient-code/ambient-kube/hack/process"
+	"github.com/ambient-code/ambient-kube/hack/stack"
+)
+
+// maxStaleness is short, so that tests see what happens beyond it.
+const maxStaleness = "4s"
+
+var stand *harness.Stand
+
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(m, harness.Options{
+		Stack: stack.Options{
+			Without:   []string{stack.OperatorName, stack.ReconcilerName},
+			Arguments: map[string][]string{stack.APIServerName: {"--max-staleness=" + maxStaleness}},
+		},
+		Allowed: allowed,
+	}, func(s *harness.Stand) { stand = s }))
+}
+
+// allowed is what the programs around ours say when ours, or the upstream, is
+// away, and what ours says when kube-apiserver is.
+var allowed = []harness.Allowed{
+	{Process: controlplane.ControllerManagerName, Pattern: regexp.MustCompile(`(reflector|garbagecollector|graph_builder|resource_quota_controller|namespace_controller|namespaced_resources_deleter|event)\.go`), Why: "it complains of every part that is away"},
+	{Process: controlplane.APIServerName, Pattern: regexp.MustCompile(`ambient\.io`), Why: "our server is away"},
+	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`reflector\.go.*Failed to watch.*(is forbidden|connection refused|connection reset)`), Why: "kube-apiserver is away, or back and without its roles yet"},
+	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`typeconverter\.go.*failed to fetch openapi paths`), Why: "kube-apiserver is away"},
+}
+
+func newNamespace(t *testing.T, name string) {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1alpha1.AdoptAnnotation: "true"}}}
+	if _, err := stand.Kubernetes.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("creating namespace %s: %v", name, err)
+	}
+}
+
+func namespaceGone(t *testing.T, name string) func() error {
+	return func() error {
+		namespace, err := stand.Kubernetes.CoreV1().Namespaces().Get(t.Context(), name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
+			return err
+		default:
+			return fmt.Errorf("it is still there: %+v", namespace.Status)
+		}
+	}
+}
+
+// kill ends a process without warning.
+func kill(t *testing.T, p *process.Process) {
+	t.Helper()
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restart starts a process again and waits until it is ready.
+func restart(t *testing.T, p *process.Process) {
+	t.Helper()
+	if err := p.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func path(project string) string {
+	return "/apis/ambient.io/v1alpha1/namespaces/" + project + "/sessions"
+}
+
+func body(name string) string {
+	return fmt.Sprintf(`{"apiVersion":"ambient.io/v1alpha1","kind":"Session","metadata":{"name":%q}}`, name)
+}
