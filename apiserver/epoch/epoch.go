@@ -4,6 +4,7 @@ package epoch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -19,6 +20,10 @@ import (
 
 // Annotation of the Lease that holds the last epoch that was claimed.
 const Annotation = "ambient.io/epoch"
+
+// ErrMalformed says that the Lease holds no number where the epoch stands: guessing
+// could make revisions fall.
+var ErrMalformed = errors.New("the last epoch cannot be read")
 
 // maxAhead is how far an epoch may lie ahead of the cluster's clock.
 const maxAhead = time.Hour
@@ -51,7 +56,7 @@ func (c Claimer) Claim(ctx context.Context) (uint32, error) {
 		case err == nil:
 			claimed = epoch
 			return true, nil
-		case apierrors.IsInvalid(err):
+		case errors.Is(err, ErrMalformed):
 			return false, err
 		default:
 			klog.FromContext(ctx).Info("Claiming an epoch failed, trying again", "lease", c.Name, "err", err)
@@ -77,7 +82,7 @@ func (c Claimer) try(ctx context.Context) (uint32, error) {
 	var last uint64
 	if text := lease.Annotations[Annotation]; text != "" {
 		if last, err = strconv.ParseUint(text, 10, 31); err != nil {
-			return 0, apierrors.NewInvalid(coordinationv1.SchemeGroupVersion.WithKind("Lease").GroupKind(), c.Name, nil)
+			return 0, fmt.Errorf("%w: annotation %s holds %q", ErrMalformed, Annotation, text)
 		}
 	}
 	next := max(last+1, seconds(c.Now()))
