@@ -19,19 +19,12 @@ func (r *run) handlers() map[string]cache.ResourceEventHandler {
 	return map[string]cache.ResourceEventHandler{
 		"sessions":        r.sessionChanges(),
 		"agenticsessions": r.resourceChanges(),
-		"projects": every(func(object *v1alpha1.Project) {
-			r.projects.Add(object.Name)
-			r.touch(object.Name)
-		}, func(object *v1alpha1.Project) { r.leftover.ProjectDeleted(object.Name) }),
+		"projects":        r.projectChanges(),
 		"projectsettings": every(func(object *v1alpha1.ProjectSettings) { r.settings.Add(object.Namespace) },
 			func(object *v1alpha1.ProjectSettings) { r.settingsPasses.Deleted(object.Namespace) }),
 		"rolebindings": every(func(object *rbacv1.RoleBinding) { r.settings.Add(object.Namespace) }, nil),
 		"namespaces":   r.namespaceChanges(),
-		"secrets": every(func(object *metav1.PartialObjectMetadata) {
-			r.gate.SecretShown(object.Namespace)
-			r.projects.Add(object.Namespace)
-			r.touch(object.Namespace)
-		}, nil),
+		"secrets":         r.secretChanges(),
 	}
 }
 
@@ -77,6 +70,38 @@ func (r *run) resourceChanges() cache.ResourceEventHandler {
 			r.sessionPasses.ResourceDeleted(object)
 			r.sessions.Add(session.KeyOfResource(object))
 		},
+	}
+}
+
+// projectChanges: to the sessions, only that a project is there matters.
+func (r *run) projectChanges() cache.ResourceEventHandler {
+	comeOrGone := func(object *v1alpha1.Project) {
+		r.projects.Add(object.Name)
+		r.touch(object.Name)
+	}
+	return changes[*v1alpha1.Project]{
+		added:   comeOrGone,
+		changed: func(_, after *v1alpha1.Project) { r.projects.Add(after.Name) },
+		deleted: func(object *v1alpha1.Project, proof bool) {
+			if proof {
+				r.leftover.ProjectDeleted(object.Name)
+			}
+			comeOrGone(object)
+		},
+	}
+}
+
+// secretChanges: only that the runner secret is there matters.
+func (r *run) secretChanges() cache.ResourceEventHandler {
+	comeOrGone := func(object *metav1.PartialObjectMetadata) {
+		r.gate.SecretShown(object.Namespace)
+		r.projects.Add(object.Namespace)
+		r.touch(object.Namespace)
+	}
+	return changes[*metav1.PartialObjectMetadata]{
+		added:   comeOrGone,
+		changed: func(_, _ *metav1.PartialObjectMetadata) {},
+		deleted: func(object *metav1.PartialObjectMetadata, _ bool) { comeOrGone(object) },
 	}
 }
 

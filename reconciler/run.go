@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -48,17 +49,24 @@ func Run(ctx context.Context, o Options) error {
 
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	working, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	var server sync.WaitGroup
-	server.Go(func() {
-		if err := probes.serve(serving, o.HealthBindAddress, nil); err != nil {
-			fail(err)
-		}
-	})
+	serve := func(further map[string]http.Handler) {
+		server.Go(func() {
+			if err := probes.serve(serving, o.HealthBindAddress, further); err != nil {
+				fail(err)
+			}
+		})
+	}
 	defer func() {
 		stopServing()
 		server.Wait()
 	}()
 
+	if o.Mode == ModeTest {
+		return ended(ctx, working, dryRun(working, c, registry, probes, serve))
+	}
+	serve(nil)
 	work := func(ctx context.Context) error {
 		leading.Set(1)
 		defer leading.Set(0)
@@ -78,6 +86,11 @@ func Run(ctx context.Context, o Options) error {
 		}
 		klog.FromContext(ctx).Info("The lead was lost, all work ended; standing by")
 	}
+	return ended(ctx, working, err)
+}
+
+// ended returns why the process ends: nil if it was asked to.
+func ended(ctx, working context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -30,7 +30,7 @@ func (p *pass) doubtful(decision phase.Decision) bool {
 //
 // A stale Session can't do harm where its status is written, because the write
 // names the version that was read; it can where an AgenticSession is made.
-func (p *pass) confirm(ctx context.Context) (bool, error) {
+func (p *pass) confirm(ctx context.Context, decision phase.Decision) (bool, error) {
 	if p.resource != nil {
 		return p.confirmPresent(ctx)
 	}
@@ -46,11 +46,11 @@ func (p *pass) confirm(ctx context.Context) (bool, error) {
 	}
 	p.sessions.remember(session)
 	p.session = session
-	recorded := p.session.Status.AgenticSession
-	if recorded == nil || recorded.UID == "" {
+	if decision.Action == phase.Create {
+		// If it is there after all, it is ours and an apply changes nothing.
 		return true, nil
 	}
-	return true, p.findRecorded(ctx)
+	return true, p.find(ctx)
 }
 
 func (p *pass) confirmPresent(ctx context.Context) (bool, error) {
@@ -70,10 +70,11 @@ func (p *pass) confirmPresent(ctx context.Context) (bool, error) {
 	return true, p.take(resource)
 }
 
-// findRecorded looks for the AgenticSession of a session that should have one:
-// by its label, and, in case that somebody took the label off or an older
-// control plane made it, by the recorded UID under the names that it could have.
-func (p *pass) findRecorded(ctx context.Context) error {
+// find looks for the AgenticSession that a session seems to lack: by its label,
+// since the one that a lost request made may not be recorded, and, in case that
+// somebody took the label off or an older control plane made it, by the recorded
+// UID under the names that it could have.
+func (p *pass) find(ctx context.Context) error {
 	list, err := p.Client.ListResources(ctx, p.key)
 	if err != nil {
 		return err
@@ -87,6 +88,10 @@ func (p *pass) findRecorded(ctx context.Context) error {
 		p.resources.created(p.key, chosen)
 		return p.take(chosen)
 	}
+	recorded := p.session.Status.AgenticSession
+	if recorded == nil || recorded.UID == "" {
+		return nil
+	}
 	for _, name := range []string{agenticsession.Name(p.key.ID), agenticsession.AlternativeName(p.key.ID)} {
 		resource, err := p.Client.GetResource(ctx, p.key.Namespace, name)
 		if apierrors.IsNotFound(err) {
@@ -95,7 +100,7 @@ func (p *pass) findRecorded(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if resource.GetUID() == p.session.Status.AgenticSession.UID {
+		if resource.GetUID() == recorded.UID {
 			p.resources.created(p.key, resource)
 			return p.take(resource)
 		}

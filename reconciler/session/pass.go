@@ -34,7 +34,7 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 		return transientPause, nil
 	}
 	if p.doubtful(decision) {
-		confirmed, err := p.confirm(ctx)
+		confirmed, err := p.confirm(ctx, decision)
 		if err != nil {
 			return 0, err
 		}

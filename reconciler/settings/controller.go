@@ -99,6 +99,10 @@ func (c *Controller) Reconcile(ctx context.Context, namespace string) (time.Dura
 	if obstacle.Transient {
 		return waiting, nil
 	}
+	if obstacle.Reason == project.ReasonNoProject {
+		// Without a project's row there is no place for a status either.
+		return 0, nil
+	}
 	if obstacle.Reason != "" {
 		return 0, c.report(ctx, settings, false, obstacle.Reason, obstacle.Message)
 	}
