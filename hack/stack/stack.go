@@ -105,6 +105,17 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	return s, nil
 }
 
+// StartReconciler starts the reconciler of a stack that was started without it,
+// and waits until it is ready.
+func (s *Stack) StartReconciler(ctx context.Context) error {
+	reconciler, err := s.startReconciler(ctx)
+	if err != nil {
+		return fmt.Errorf("starting the reconciler: %w", err)
+	}
+	s.Reconciler = reconciler
+	return nil
+}
+
 // Processes returns the running processes in the order of their start.
 func (s *Stack) Processes() []*process.Process {
 	var result []*process.Process

@@ -26,6 +26,8 @@ type Options struct {
 	// Allowed are log lines that this package's tests provoke, beside those that
 	// every run has.
 	Allowed []Allowed
+	// Prepare, if set, is called before the tests, which do not run if it fails.
+	Prepare func(ctx context.Context, stand *Stand) error
 }
 
 // Stand is a running system with clients of all its sides.
@@ -53,8 +55,13 @@ func Main(m *testing.M, options Options, use func(*Stand)) int {
 	if err != nil {
 		return complain(fmt.Errorf("starting the stand in %s: %w", directory, err))
 	}
-	use(stand)
-	code := m.Run()
+	code := 1
+	if err := prepare(options, stand); err != nil {
+		complain(err)
+	} else {
+		use(stand)
+		code = m.Run()
+	}
 	if err := errors.Join(stand.stop(), stand.checkLogs(options.Allowed)); err != nil {
 		code = complain(err)
 	}
@@ -96,6 +103,18 @@ func start(options Options) (stand *Stand, err error) {
 		return nil, err
 	}
 	return stand, nil
+}
+
+func prepare(options Options, stand *Stand) error {
+	if options.Prepare == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := options.Prepare(ctx, stand); err != nil {
+		return fmt.Errorf("preparing the stand: %w", err)
+	}
+	return nil
 }
 
 func (s *Stand) stop() error {
