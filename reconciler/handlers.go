@@ -24,7 +24,7 @@ func (r *run) handlers() map[string]cache.ResourceEventHandler {
 			func(object *v1alpha1.ProjectSettings) { r.settingsPasses.Deleted(object.Namespace) }),
 		"rolebindings": every(func(object *rbacv1.RoleBinding) { r.settings.Add(object.Namespace) }, nil),
 		"namespaces":   r.namespaceChanges(),
-		"secrets":         r.secretChanges(),
+		"secrets":      r.secretChanges(),
 	}
 }
 

@@ -164,7 +164,7 @@ func (s *simulation) step() {
 
 func TestNothingIsLostOrRunTwiceWhateverHappens(t *testing.T) {
 	// SIMULATION_SEED=7 repeats one run, SIMULATION_SEED=1000-2000 makes many.
-	first, last := uint64(1), uint64(200)
+	first, last := uint64(1), uint64(100)
 	if text := os.Getenv("SIMULATION_SEED"); text != "" {
 		from, to, isRange := strings.Cut(text, "-")
 		if !isRange {
