@@ -88,7 +88,7 @@ func TestDecision1OneIncompletePassProvesNothing(t *testing.T) {
 
 func TestDecision1ARowTouchedAfterTheListingBeganIsLeftAlone(t *testing.T) {
 	running(t, twenty, nil, func(t *testing.T, w *world) {
-		w.do(func() { w.latency = 500 * time.Millisecond })
+		w.do(func() { w.latency, w.hidden["r00005"] = 500*time.Millisecond, true })
 		// Waits until a page has been read that will be answered later.
 		lists := w.count(&w.lists)
 		w.feed.Relist()
@@ -98,14 +98,15 @@ func TestDecision1ARowTouchedAfterTheListingBeganIsLeftAlone(t *testing.T) {
 		gets := w.count(&w.gets)
 		w.write("new", "here")
 		w.write("r00001", "changed")
+		w.write("r00005", "changed out of sight")
 		w.sees("new", "here", 100*time.Millisecond)
 		w.sees("r00001", "changed", 100*time.Millisecond)
 		w.never("new", "-", 600*time.Millisecond)
 		if w.count(&w.gets) != gets {
-			t.Error("the row that appeared during the listing was doubted")
+			t.Error("a row that appeared or changed during the listing was doubted")
 		}
-		if w.clients.published["r00001"] != 2 {
-			t.Errorf("the changed row was published %d times, want 2", w.clients.published["r00001"])
+		if w.clients.publications("r00001") != 2 {
+			t.Errorf("the changed row was published %d times, want 2", w.clients.publications("r00001"))
 		}
 	})
 }
@@ -257,6 +258,27 @@ func TestDecision1TheFirstSynchronisationWaitsForEveryRowThatIsCounted(t *testin
 			}
 			w.write("late", "here")
 			w.do(func() { w.miscount = 0 })
+			<-w.feed.Synced()
+			w.agrees()
+		})
+	})
+}
+
+func TestDecision1TheFirstSynchronisationWaitsForEveryDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := silent()
+		u.miscount, u.getError = 1, errDown
+		within(t, u, nil, func(t *testing.T, w *world) {
+			defer w.run()()
+			time.Sleep(time.Second)
+			w.do(func() { w.hidden["r00003"] = true })
+			w.remove("r00004")
+			w.do(func() { w.miscount = 0 })
+			time.Sleep(10 * time.Second)
+			if w.metrics.read(&w.metrics.complete) == 0 || w.feed.HasSynced() {
+				t.Fatal("synchronised while nobody knows whether two rows are gone")
+			}
+			w.do(func() { w.getError = nil })
 			<-w.feed.Synced()
 			w.agrees()
 		})

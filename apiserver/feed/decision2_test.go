@@ -78,8 +78,8 @@ func TestDecision2ContentThatCameBackIsNotRolledBack(t *testing.T) {
 		back := w.write("r00001", "first")
 		w.send(Event[record]{ID: "r00001", Row: back}, Event[record]{ID: "r00001", Row: between})
 		w.never("r00001", "between", 3*time.Second)
-		if w.clients.published["r00001"] != 1 {
-			t.Errorf("a content that never changed was published %d times", w.clients.published["r00001"])
+		if w.clients.publications("r00001") != 1 {
+			t.Errorf("a content that never changed was published %d times", w.clients.publications("r00001"))
 		}
 	})
 }
@@ -93,8 +93,8 @@ func TestDecision2EqualContentIsNoEvent(t *testing.T) {
 		w.write("r00001", "first")
 		w.write("r00001", "first")
 		w.settle()
-		if w.clients.published["r00001"] != 1 {
-			t.Errorf("equal content was published %d times", w.clients.published["r00001"])
+		if w.clients.publications("r00001") != 1 {
+			t.Errorf("equal content was published %d times", w.clients.publications("r00001"))
 		}
 		if w.metrics.read(&w.metrics.echoes) != 3 || w.metrics.read(&w.metrics.repairs) != 0 {
 			t.Errorf("%d echoes and %d repairs, want 3 and 0", w.metrics.read(&w.metrics.echoes), w.metrics.read(&w.metrics.repairs))
@@ -112,8 +112,8 @@ func TestDecision2AnEchoOfOurOwnWriteCostsNothing(t *testing.T) {
 		gets := w.count(&w.gets)
 		w.releaseHeld()
 		w.settle()
-		if w.clients.published["r00001"] != 2 || w.count(&w.gets) != gets {
-			t.Errorf("published %d times with %d Gets, want 2 and 0", w.clients.published["r00001"], w.count(&w.gets)-gets)
+		if w.clients.publications("r00001") != 2 || w.count(&w.gets) != gets {
+			t.Errorf("published %d times with %d Gets, want 2 and 0", w.clients.publications("r00001"), w.count(&w.gets)-gets)
 		}
 	})
 }
@@ -127,8 +127,8 @@ func TestDecision2AnAnswerThatWasOvertakenIsReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.sees("r00001", "theirs", 0)
-		if w.clients.published["r00001"] > 3 {
-			t.Errorf("published %d times", w.clients.published["r00001"])
+		if w.clients.publications("r00001") > 3 {
+			t.Errorf("published %d times", w.clients.publications("r00001"))
 		}
 	})
 }
@@ -231,10 +231,10 @@ func TestDecision2ALateCreatedAfterOurDeleteDoesNotResurrect(t *testing.T) {
 		w.feed.Deleted("r00001")
 		w.sees("new", "-", 0)
 		time.Sleep(5 * time.Second)
-		published := w.clients.published["new"] + w.clients.published["r00001"]
+		published := w.clients.publications("new") + w.clients.publications("r00001")
 		w.releaseHeld()
 		w.settle()
-		if now := w.clients.published["new"] + w.clients.published["r00001"]; now != published {
+		if now := w.clients.publications("new") + w.clients.publications("r00001"); now != published {
 			t.Error("a late event resurrected a deleted row")
 		}
 	})
@@ -267,13 +267,13 @@ func TestDecision2APageOnItsWayDoesNotResurrect(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 				w.do(func() { w.latency, w.mute = time.Millisecond, false })
-				published := w.clients.published["r00001"]
+				published := w.clients.publications("r00001")
 				del(w)
 				time.Sleep(2 * time.Second)
-				if w.clients.published["r00001"] != published {
+				if w.clients.publications("r00001") != published {
 					t.Error("a listing brought back a row that was deleted after it had been read")
 				}
-				if name == "never held" && w.clients.published["new"] != 0 {
+				if name == "never held" && w.clients.publications("new") != 0 {
 					t.Error("a listing brought a row whose deletion had been announced")
 				}
 			})

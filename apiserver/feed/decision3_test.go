@@ -58,11 +58,19 @@ func TestDecision3LostRightsToASingleRowAreNoDeletion(t *testing.T) {
 }
 
 func TestDecision3AnotherDatabaseIsNoMassDeletion(t *testing.T) {
-	for name, database := range map[string]map[string]record{"empty": {}, "with rows of its own": other(200)} {
+	for name, script := range map[string]struct {
+		rows     map[string]record
+		miscount int
+	}{
+		"empty":                               {map[string]record{}, 0},
+		"with rows of its own":                {other(200), 0},
+		"with rows of its own, always moving": {other(200), 1},
+	} {
 		t.Run(name, func(t *testing.T) {
 			vouching := &witness{}
 			running(t, twenty, vouching.option, func(t *testing.T, w *world) {
-				before := w.swap(database)
+				before := w.swap(script.rows)
+				w.do(func() { w.miscount = script.miscount })
 				w.end(errDown)
 				time.Sleep(10 * time.Minute)
 				w.inState(Degraded)
@@ -77,6 +85,7 @@ func TestDecision3AnotherDatabaseIsNoMassDeletion(t *testing.T) {
 				if w.clients.withdrawals() != 0 {
 					t.Fatal("rows that only another database denies were withdrawn")
 				}
+				w.do(func() { w.miscount = 0 })
 				w.swap(before)
 				w.settle()
 				w.settle()
@@ -105,10 +114,46 @@ func TestDecision3APersonReleasesAnotherDatabase(t *testing.T) {
 		w.agrees()
 		// The release was for these absences only.
 		w.swap(other(0))
+		w.feed.Release() // nothing was shown to anybody yet
 		time.Sleep(time.Minute)
 		w.inState(Degraded)
 		if w.feed.Len() != 30 {
 			t.Errorf("%d rows are held, want the 30 of before", w.feed.Len())
+		}
+	})
+}
+
+// A release of what a lost right hides is void, and stays so when the cause
+// changes.
+func TestDecision3AReleaseOfRowsThatExistIsVoid(t *testing.T) {
+	running(t, twenty, nil, func(t *testing.T, w *world) {
+		w.do(func() { w.noRights = true })
+		time.Sleep(10 * time.Second)
+		w.feed.Release()
+		time.Sleep(10 * time.Second)
+		w.do(func() { w.noRights = false })
+		w.swap(other(0))
+		time.Sleep(time.Minute)
+		w.inState(Degraded)
+		if w.clients.withdrawals() != 0 {
+			t.Fatal("a release for one reason was used for another")
+		}
+	})
+}
+
+func TestDecision3RowsThatMovedBetweenPagesAreNoLostRights(t *testing.T) {
+	running(t, silent, nil, func(t *testing.T, w *world) {
+		w.do(func() {
+			w.miscount = 12 // as if the rows were counted, and each page missed them
+			for _, id := range ids("r", 12) {
+				w.hidden[id] = true
+			}
+		})
+		w.remove("r00000")
+		w.sees("r00000", "-", 5*time.Second)
+		w.inState(Live)
+		if w.clients.withdrawals() != 1 {
+			t.Errorf("%d rows were withdrawn, want 1", w.clients.withdrawals())
 		}
 	})
 }
@@ -282,26 +327,30 @@ func TestDecision3TheRowsOfAnotherDatabaseGoWithIt(t *testing.T) {
 }
 
 func TestDecision3TwoFeedsOfAnotherDatabaseDoNotVouchForEachOther(t *testing.T) {
-	var sessions *world
-	running(t, twenty, func(o *Options) {
-		o.Witness = func(ctx context.Context, at time.Time) bool { return sessions.feed.Vouch(ctx, at) }
-	}, func(t *testing.T, projects *world) {
-		within(t, newUpstream(ids("s", 50)...), func(o *Options) {
-			o.Witness = func(ctx context.Context, at time.Time) bool { return projects.feed.Vouch(ctx, at) }
-		}, func(t *testing.T, w *world) {
-			sessions = w
-			defer sessions.run()()
-			<-sessions.feed.Synced()
-			projects.settle()
-			sessions.settle()
-			projects.swap(other(10))
-			sessions.swap(other(70))
-			time.Sleep(10 * time.Minute)
-			projects.inState(Degraded)
-			sessions.inState(Degraded)
-			if projects.clients.withdrawals()+sessions.clients.withdrawals() != 0 {
-				t.Fatal("rows were withdrawn")
-			}
+	for name, known := range map[string]int{"both know rows": 20, "one knows none": 0} {
+		t.Run(name, func(t *testing.T) {
+			var sessions *world
+			running(t, func() *upstream { return newUpstream(ids("p", known)...) }, func(o *Options) {
+				o.Witness = func(ctx context.Context, at time.Time) bool { return sessions.feed.Vouch(ctx, at) }
+			}, func(t *testing.T, projects *world) {
+				within(t, newUpstream(ids("s", 50)...), func(o *Options) {
+					o.Witness = func(ctx context.Context, at time.Time) bool { return projects.feed.Vouch(ctx, at) }
+				}, func(t *testing.T, w *world) {
+					sessions = w
+					defer sessions.run()()
+					<-sessions.feed.Synced()
+					projects.settle()
+					sessions.settle()
+					sessions.do(func() { sessions.latency = 100 * time.Millisecond }) // projects are listed first
+					projects.swap(other(10))
+					sessions.swap(other(70))
+					time.Sleep(10 * time.Minute)
+					sessions.inState(Degraded)
+					if projects.clients.withdrawals()+sessions.clients.withdrawals() != 0 {
+						t.Fatal("rows were withdrawn")
+					}
+				})
+			})
 		})
-	})
+	}
 }

@@ -342,6 +342,13 @@ func (c *clients) state(id string) string {
 	return "-"
 }
 
+// publications returns how often the row was published.
+func (c *clients) publications(id string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.published[id]
+}
+
 func (c *clients) withdrawals() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

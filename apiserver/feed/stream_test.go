@@ -22,19 +22,36 @@ func (w *world) attempts(since time.Time) (pauses []time.Duration) {
 	return pauses
 }
 
+// slowly is an upstream whose listings take a second, and pause for nineteen.
+func slowly() *upstream {
+	u := twenty()
+	u.latency = time.Second
+	return u
+}
+
+// amidPause waits until a listing has ended whose pause has just begun.
+func (w *world) amidPause() {
+	time.Sleep(time.Minute)
+	for lists := w.count(&w.lists); w.count(&w.lists) == lists; {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(3 * time.Second)
+}
+
 func TestStreamsAreReopenedWhateverEndsThem(t *testing.T) {
 	for name, reason := range map[string]error{"a regular end": endOfStream, "an error": errDown} {
 		t.Run(name, func(t *testing.T) {
-			running(t, twenty, nil, func(t *testing.T, w *world) {
-				time.Sleep(time.Minute)
+			running(t, slowly, nil, func(t *testing.T, w *world) {
+				w.amidPause()
 				w.do(func() { w.mute = true })
 				w.write("r00001", "in the gap")
 				w.end(reason)
 				w.do(func() { w.mute = false })
 				// Neither waits for the pause between listings.
-				w.sees("r00001", "in the gap", 300*time.Millisecond)
+				w.sees("r00001", "in the gap", 1500*time.Millisecond)
 				w.write("r00002", "afterwards")
-				w.sees("r00002", "afterwards", 300*time.Millisecond)
+				w.sees("r00002", "afterwards", 100*time.Millisecond)
+				time.Sleep(2 * time.Minute)
 				w.inState(Live)
 				if w.metrics.read(&w.metrics.reconnects) != 1 {
 					t.Errorf("%d reconnects, want 1", w.metrics.read(&w.metrics.reconnects))
@@ -47,13 +64,8 @@ func TestStreamsAreReopenedWhateverEndsThem(t *testing.T) {
 // The stream gives no sign of when it became active: what happened right after
 // it was opened shows in a second listing, long before the next regular one.
 func TestAListingFollowsASecondAfterAStreamWasOpened(t *testing.T) {
-	slow := func() *upstream {
-		u := twenty()
-		u.latency = time.Second
-		return u
-	}
-	running(t, slow, nil, func(t *testing.T, w *world) {
-		time.Sleep(time.Minute)
+	running(t, slowly, nil, func(t *testing.T, w *world) {
+		w.amidPause()
 		w.do(func() { w.mute = true })
 		w.end(endOfStream)
 		time.Sleep(700 * time.Millisecond) // the listing at once has been read
