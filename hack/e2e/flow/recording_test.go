@@ -26,6 +26,9 @@ var (
 	roleBindings    = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
 )
 
+// watched is everything that the reconciler writes.
+var watched = []schema.GroupVersionResource{agenticSessions, sessions, projects, settings, namespaces, secrets, roleBindings}
+
 // recording holds every state that the objects of a resource went through since
 // it began.
 type recording struct {

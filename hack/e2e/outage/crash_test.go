@@ -28,6 +28,7 @@ func TestCrashes(t *testing.T) {
 		t.Run(crash.name, func(t *testing.T) {
 			changed, removed := rows(t, project), rows(t, project)
 			mirror.AwaitEqual(t)
+			listed(t, 2)
 			for _, p := range crash.processes {
 				kill(t, p)
 			}

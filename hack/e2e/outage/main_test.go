@@ -82,6 +82,24 @@ func restart(t *testing.T, p *process.Process) {
 	}
 }
 
+// listed waits until our server has listed everything some times more. What it
+// has seen in two listings it takes for established: rows that vouch for the
+// upstream being the same after a restart.
+func listed(t *testing.T, times int64) {
+	t.Helper()
+	count := func() int64 {
+		calls := stand.Upstream.Calls(t)
+		return min(calls["ListSessions"], calls["ListProjects"])
+	}
+	begun := count()
+	harness.Eventually(t, "our server lists", func() error {
+		if now := count(); now < begun+times {
+			return fmt.Errorf("%d of %d times", now-begun, times)
+		}
+		return nil
+	})
+}
+
 func path(project string) string {
 	return "/apis/ambient.io/v1alpha1/namespaces/" + project + "/sessions"
 }

@@ -1,0 +1,106 @@
+package flow
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
+)
+
+func patchResource(t *testing.T, resource *unstructured.Unstructured, patch string) {
+	t.Helper()
+	client := dynamicClient.Resource(agenticSessions).Namespace(resource.GetNamespace())
+	if _, err := client.Patch(t.Context(), resource.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "somebody"}); err != nil {
+		t.Fatalf("changing AgenticSession %s: %v", resource.GetName(), err)
+	}
+}
+
+func TestEditsByHandAreHealed(t *testing.T) {
+	project := stand.NewProject(t)
+	id := stand.NewSession(t, project, "worker").Status.SessionID
+	resource := running(t, id)
+	resources := record(t, agenticSessions, project)
+
+	edits := []struct {
+		name, patch string
+		healed      func(*unstructured.Unstructured) bool
+	}{
+		{"the prompt", `{"spec":{"initialPrompt":"Do something else"}}`, func(r *unstructured.Unstructured) bool {
+			return text(r, "spec", "initialPrompt") == "Say hello"
+		}},
+		{"the model, taken away", `{"spec":{"llmSettings":null}}`, func(r *unstructured.Unstructured) bool {
+			return text(r, "spec", "llmSettings", "model") == text(resource, "spec", "llmSettings", "model")
+		}},
+		{"the project's label", `{"metadata":{"labels":{"ambient-code.io/project-id":"another"}}}`, func(r *unstructured.Unstructured) bool {
+			return r.GetLabels()["ambient-code.io/project-id"] == project
+		}},
+		{"the name's annotation", `{"metadata":{"annotations":{"ambient.io/session-name":null}}}`, func(r *unstructured.Unstructured) bool {
+			return r.GetAnnotations()["ambient.io/session-name"] == "worker"
+		}},
+		{"the session's label", `{"metadata":{"labels":{"ambient.io/session-id":null}}}`, func(r *unstructured.Unstructured) bool {
+			return r.GetLabels()[sessionIDLabel] == id
+		}},
+	}
+	patchResource(t, resource, `{"spec":{"inactivityTimeout":77},"metadata":{"labels":{"theirs":"kept"}}}`)
+	for _, edit := range edits {
+		patchResource(t, resource, edit.patch)
+		awaitResourceState(t, id, "is healed: "+edit.name, edit.healed)
+	}
+	healed := awaitResource(t, id, v1alpha1.SessionRunning)
+	if seconds, _, err := unstructured.NestedInt64(healed.Object, "spec", "inactivityTimeout"); err != nil || seconds != 77 || healed.GetLabels()["theirs"] != "kept" {
+		t.Errorf("what is not ours was changed: %v", healed.Object)
+	}
+	for _, event := range resources.all() {
+		if event.Type != watch.Modified {
+			t.Errorf("an AgenticSession was %s", event.Type)
+		}
+	}
+	harness.Eventually(t, "an event tells of it", func() error {
+		list, err := stand.Kubernetes.CoreV1().Events(project).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, event := range list.Items {
+			if event.Reason == "Healed" && event.InvolvedObject.Kind == "Session" && event.InvolvedObject.Name == "worker" {
+				return nil
+			}
+		}
+		return fmt.Errorf("none of %d events does", len(list.Items))
+	})
+	checkLaunches(t, project, map[string]launches{resource.GetName(): {Prompts: 1, Runners: 1}})
+}
+
+func TestDecision20ALostAgenticSessionIsNotRunAgainUnasked(t *testing.T) {
+	project := stand.NewProject(t)
+	id := stand.NewSession(t, project, "worker").Status.SessionID
+	name := strings.ToLower(id)
+	first := running(t, id)
+	resources := record(t, agenticSessions, project)
+	stand.Kubectl(t, "delete", "agenticsessions.vteam.ambient-code", name, "-n", project)
+	awaitPhase(t, id, v1alpha1.SessionStopped)
+	awaitCondition(t, project, "worker", "Projected", metav1.ConditionFalse, "CustomResourceLost")
+	// A later session has been through the whole way, and this one was left alone.
+	later := stand.NewSession(t, project, "later").Status.SessionID
+	running(t, later)
+	awaitNoResource(t, id)
+	for _, event := range resources.all() {
+		if resource := event.Object.(*unstructured.Unstructured); resource.GetName() == name && event.Type == watch.Added {
+			t.Error("the AgenticSession was made again")
+		}
+	}
+	checkLaunches(t, project, map[string]launches{name: {Prompts: 1, Runners: 1}, strings.ToLower(later): {Prompts: 1, Runners: 1}})
+
+	mustAct(t, project, "worker", "start")
+	second := running(t, id)
+	if second.GetUID() == first.GetUID() {
+		t.Error("the AgenticSession is the one that was deleted")
+	}
+	awaitCondition(t, project, "worker", "Projected", metav1.ConditionTrue, "Projected")
+}
