@@ -126,17 +126,24 @@ test: preflight $(KUBE)/.built race ## everything: vet, unit tests and end-to-en
 	@hack/verify-generated.sh
 	@echo "== vet"
 	@$(GO) vet $(PACKAGES)
-	@echo "== unit tests"
-	@$(MAKE) --no-print-directory unit
-	@echo "== end-to-end tests"
-	@$(MAKE) --no-print-directory e2e
-	@echo "All tests passed."
+	@failed=; for part in unit e2e; do $(MAKE) --no-print-directory $$part || failed+=" $$part"; done; \
+	if [[ -n $$failed ]]; then echo "FAILED:$$failed"; exit 1; fi; echo "All tests passed."
+
+# Packages without tests would only add lines.
+WITH_TESTS := '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}'
 
 unit:
-	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -timeout=20m $(TEST_FLAGS) $$($(GO) list $(PACKAGES) | grep -v /hack/e2e)
+	@echo "== unit tests; log: $(BUILD)/unit.log"
+	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -timeout=20m $(TEST_FLAGS) \
+		$$($(GO) list -f $(WITH_TESTS) $(PACKAGES) | grep -v /hack/e2e) 2>&1 | tee $(BUILD)/unit.log || $(call failures,unit)
 
 e2e:
-	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -timeout=40m $(TEST_FLAGS) ./hack/e2e/...
+	@echo "== end-to-end tests; log: $(BUILD)/e2e.log"
+	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -timeout=40m $(TEST_FLAGS) \
+		$$($(GO) list -f $(WITH_TESTS) ./hack/e2e/...) 2>&1 | tee $(BUILD)/e2e.log || $(call failures,e2e)
+
+# failures repeats what failed after a long output, and fails.
+failures = { echo "== what failed"; grep -E '^ *--- FAIL|^FAIL|^panic:|DATA RACE|^make' $(BUILD)/$(1).log || true; exit 1; }
 
 conformance: preflight ## prove an upstream server: UPSTREAM=host:port TOKEN_FILE=f [CA_FILE=f]
 	@[[ -n "$(UPSTREAM)" ]] || { echo "Say which server: make conformance UPSTREAM=host:port TOKEN_FILE=file" >&2; exit 1; }
