@@ -281,6 +281,25 @@ func TestDecision2APageOnItsWayDoesNotResurrect(t *testing.T) {
 	}
 }
 
+// A row is denied, and revived while something is asked to vouch for the denial.
+func TestDecision2ADenialThatWasOvertakenIsNotBelieved(t *testing.T) {
+	running(t, silent, nil, func(t *testing.T, w *world) {
+		w.remove("r00003")
+		w.do(func() {
+			w.onGet = func(id string) {
+				if id != "r00003" && w.clients.state("r00003") == "first" {
+					w.send(Event[record]{ID: "r00003", Row: w.write("r00003", "revived")})
+				}
+			}
+		})
+		w.sees("r00003", "revived", 3*time.Second)
+		w.settle()
+		if w.clients.withdrawals() != 0 {
+			t.Error("a row that had come back was withdrawn")
+		}
+	})
+}
+
 func TestAnEventWithoutAnIDIsIgnored(t *testing.T) {
 	running(t, twenty, nil, func(t *testing.T, w *world) {
 		w.send(Event[record]{Deleted: true}, Event[record]{Row: record{content: "nobody"}})

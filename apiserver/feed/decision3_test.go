@@ -92,7 +92,7 @@ func TestDecision3AnotherDatabaseIsNoMassDeletion(t *testing.T) {
 				w.inState(Live)
 				w.agrees()
 				for _, id := range ids("r", 20) {
-					if w.clients.withdrawn[id] != 0 {
+					if w.clients.withdrawalsOf(id) != 0 {
 						t.Fatalf("%s was withdrawn", id)
 					}
 				}
@@ -119,6 +119,27 @@ func TestDecision3APersonReleasesAnotherDatabase(t *testing.T) {
 		w.inState(Degraded)
 		if w.feed.Len() != 30 {
 			t.Errorf("%d rows are held, want the 30 of before", w.feed.Len())
+		}
+	})
+}
+
+// A row that only moved between pages is asked for just when the database is
+// exchanged.
+func TestDecision3AFewAbsencesAreNoDeletionsWhenTheDatabaseIsExchanged(t *testing.T) {
+	running(t, silent, nil, func(t *testing.T, w *world) {
+		w.do(func() {
+			w.miscount, w.hidden["r00003"] = 1, true
+			w.beforeGet = func(string) {
+				w.do(func() { w.beforeGet = nil })
+				w.swap(other(0))
+			}
+		})
+		time.Sleep(time.Minute)
+		if w.count(&w.gets) == 0 {
+			t.Fatal("nobody asked for the row: the test proves nothing")
+		}
+		if w.clients.withdrawals() != 0 {
+			t.Fatal("the denial of another database was believed")
 		}
 	})
 }
@@ -223,6 +244,20 @@ func TestDecision3AnAnnouncedMassDeletionIsBelievedAtOnce(t *testing.T) {
 			w.remove(id)
 		}
 		time.Sleep(3 * time.Second)
+		w.agrees()
+		w.inState(Live)
+	})
+}
+
+func TestDecision3AnAnnouncedMassDeletionThatCouldNotBeReadIsBelievedAtFirstSight(t *testing.T) {
+	running(t, twenty, nil, func(t *testing.T, w *world) {
+		w.do(func() { w.getError = errDown })
+		for _, id := range ids("r", 15) {
+			w.remove(id)
+		}
+		time.Sleep(3 * time.Second)
+		w.do(func() { w.getError = nil })
+		time.Sleep(5 * time.Second)
 		w.agrees()
 		w.inState(Live)
 	})

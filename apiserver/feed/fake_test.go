@@ -50,6 +50,7 @@ type upstream struct {
 	hold                       bool            // events are kept in held
 	held                       []Event[record]
 	lists, gets, opens, probes int
+	beforeGet                  func(id string) // runs before a Get reads
 	onGet                      func(id string) // runs after a Get has read and before it returns
 	opened                     []time.Time
 }
@@ -209,6 +210,12 @@ func (u *upstream) List(ctx context.Context, page, size int) ([]record, int, err
 
 func (u *upstream) Get(ctx context.Context, id string) (record, error) {
 	u.mu.Lock()
+	beforeGet := u.beforeGet
+	u.mu.Unlock()
+	if beforeGet != nil {
+		beforeGet(id)
+	}
+	u.mu.Lock()
 	u.gets++
 	row, found := u.rows[id]
 	err, onGet := u.getError, u.onGet
@@ -347,6 +354,20 @@ func (c *clients) publications(id string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.published[id]
+}
+
+// publications counts how often the row was published.
+func (c *clients) publications(id string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.published[id]
+}
+
+// withdrawalsOf counts how often the row was withdrawn.
+func (c *clients) withdrawalsOf(id string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.withdrawn[id]
 }
 
 func (c *clients) withdrawals() int {

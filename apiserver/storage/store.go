@@ -78,6 +78,8 @@ type Store struct {
 
 	progress notice
 	watching sync.WaitGroup
+	// stopping keeps a watch from beginning while Stop begins to wait.
+	stopping sync.Mutex
 	stopped  context.Context
 	stop     context.CancelFunc
 }
@@ -111,7 +113,9 @@ func New(options Options) (*Store, error) {
 
 // Stop ends all watches and waits for them.
 func (s *Store) Stop() {
+	s.stopping.Lock()
 	s.stop()
+	s.stopping.Unlock()
 	s.watching.Wait()
 }
 

@@ -53,7 +53,7 @@ func (s *Store) Watch(ctx context.Context, key string, options apistorage.ListOp
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	detach := context.AfterFunc(s.stopped, w.cancel)
-	s.watching.Go(func() {
+	s.follow(func() {
 		defer close(w.result)
 		defer w.cancel()
 		defer detach()
@@ -63,6 +63,18 @@ func (s *Store) Watch(ctx context.Context, key string, options apistorage.ListOp
 	// no time here.
 	flowcontrol.WatchInitialized(ctx)
 	return w, nil
+}
+
+// follow runs a watch in a goroutine that Stop waits for. After Stop, the watch
+// finds its context ended and runs to its end before follow returns.
+func (s *Store) follow(run func()) {
+	s.stopping.Lock()
+	defer s.stopping.Unlock()
+	if s.stopped.Err() != nil {
+		run()
+		return
+	}
+	s.watching.Go(run)
 }
 
 // failedWatch returns a watch that says why it failed and ends: once a watch is
