@@ -191,21 +191,31 @@ func (f *Feed[R]) finishPass(result passResult, err error) (done bool, repairs i
 	if err != nil {
 		return false, f.status.repairs
 	}
-	if result.complete {
-		f.status.completeBegan = result.began
-	}
 	if f.status.repairs > 0 {
 		f.status.repairing++
 	} else {
 		f.status.repairing = 0
 	}
 	f.sweepTombstonesLocked()
-	doubtful := 0
+	previous := f.status.previous
+	f.status.previous = result
+	doubtful, doubtfulBefore := 0, 0
 	for _, h := range f.rows {
 		if h.pass != result.number && h.version <= result.clock {
 			doubtful++
 		}
+		if h.version <= previous.clock {
+			doubtfulBefore++
+		}
 	}
-	done = doubtful == 0 && (result.complete || len(f.rows) >= result.total)
+	enough := len(f.rows) >= result.total
+	switch {
+	case result.complete:
+		f.status.completeBegan = result.began
+	case enough && doubtfulBefore == 0 && previous.number > 0 && previous.began.After(f.status.completeBegan):
+		// Under load hardly any listing is complete alone.
+		f.status.completeBegan = previous.began
+	}
+	done = doubtful == 0 && (result.complete || enough)
 	return done, f.status.repairs
 }

@@ -27,7 +27,10 @@ type status struct {
 	// listings in a row corrected something.
 	repairs   int
 	repairing int
-	// completeBegan is when the last complete listing began.
+	// previous is the last listing that did not fail.
+	previous passResult
+	// completeBegan is when the last complete listing began, or the earlier of two
+	// that were complete together.
 	completeBegan time.Time
 
 	// settledAt is when a listing last agreed with what was known, apart from a
@@ -91,8 +94,10 @@ func (f *Feed[R]) ageLocked() time.Duration {
 
 func (f *Feed[R]) answeredLocked() { f.status.lastAnswer = time.Now() }
 
-// CompleteSince returns when the last complete listing began: it holds every row
-// that existed then. Zero before the first one.
+// CompleteSince returns when the last complete listing began: every row that
+// existed then was seen since. Two listings in a row that were disturbed count as
+// one if each row was seen in one of them or confirmed, and the rows are as many
+// as the upstream counts. Zero before the first one.
 func (f *Feed[R]) CompleteSince() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
