@@ -7,6 +7,6 @@
 //
 // +k8s:deepcopy-gen=package
 // +k8s:openapi-gen=true
-// +k8s:openapi-model-package=io.ambient.v1alpha1
+// +k8s:openapi-model-package=com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1
 // +groupName=ambient.io
 package v1alpha1

@@ -7,110 +7,110 @@ package v1alpha1
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in AgenticSessionReference) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.AgenticSessionReference"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.AgenticSessionReference"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in GroupAccess) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.GroupAccess"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.GroupAccess"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in LLMSettings) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.LLMSettings"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.LLMSettings"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Project) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.Project"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Project"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ProjectList) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ProjectList"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectList"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ProjectRepository) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ProjectRepository"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectRepository"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ProjectSettings) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ProjectSettings"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettings"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ProjectSettingsList) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ProjectSettingsList"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettingsList"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ProjectSettingsSpec) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ProjectSettingsSpec"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettingsSpec"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ProjectSettingsStatus) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ProjectSettingsStatus"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettingsStatus"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ProjectSpec) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ProjectSpec"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSpec"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ProjectStatus) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ProjectStatus"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectStatus"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ReconciledRepository) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ReconciledRepository"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ReconciledRepository"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ReconciledWorkflow) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ReconciledWorkflow"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ReconciledWorkflow"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Repository) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.Repository"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Repository"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ResourceOverrides) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.ResourceOverrides"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ResourceOverrides"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Session) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.Session"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Session"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in SessionList) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.SessionList"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.SessionList"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in SessionRequest) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.SessionRequest"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.SessionRequest"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in SessionSpec) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.SessionSpec"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.SessionSpec"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in SessionStatus) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.SessionStatus"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.SessionStatus"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Workflow) OpenAPIModelName() string {
-	return "io.ambient.v1alpha1.Workflow"
+	return "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Workflow"
 }

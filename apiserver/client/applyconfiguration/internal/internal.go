@@ -23,36 +23,534 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.AgenticSessionReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.GroupAccess
+  map:
+    fields:
+    - name: groupName
+      type:
+        scalar: string
+      default: ""
+    - name: role
+      type:
+        scalar: string
+      default: ""
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.LLMSettings
+  map:
+    fields:
+    - name: maxTokens
+      type:
+        scalar: numeric
+    - name: model
+      type:
+        scalar: string
+    - name: temperature
+      type:
+        scalar: numeric
 - name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Project
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
   map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectStatus
+      default: {}
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectRepository
+  map:
+    fields:
+    - name: branch
+      type:
+        scalar: string
+    - name: provider
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
+      default: ""
 - name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettings
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
   map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettingsSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettingsStatus
+      default: {}
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettingsSpec
+  map:
+    fields:
+    - name: groupAccess
+      type:
+        list:
+          elementType:
+            namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.GroupAccess
+          elementRelationship: associative
+          keys:
+          - groupName
+          - role
+    - name: repositories
+      type:
+        list:
+          elementType:
+            namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectRepository
+          elementRelationship: atomic
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSettingsStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: settingsID
+      type:
+        scalar: string
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectSpec
+  map:
+    fields:
+    - name: description
+      type:
+        scalar: string
+    - name: displayName
+      type:
+        scalar: string
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: namespace
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: phase
+      type:
+        scalar: string
+    - name: upstreamName
+      type:
+        scalar: string
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ReconciledRepository
+  map:
+    fields:
+    - name: branch
+      type:
+        scalar: string
+    - name: branches
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: clonedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: currentActiveBranch
+      type:
+        scalar: string
+    - name: defaultBranch
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: status
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
+      default: ""
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ReconciledWorkflow
+  map:
+    fields:
+    - name: appliedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: branch
+      type:
+        scalar: string
+    - name: gitURL
+      type:
+        scalar: string
+    - name: path
+      type:
+        scalar: string
+    - name: status
+      type:
+        scalar: string
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Repository
+  map:
+    fields:
+    - name: autoPush
+      type:
+        scalar: boolean
+    - name: branch
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
+      default: ""
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ResourceOverrides
+  map:
+    fields:
+    - name: cpu
+      type:
+        scalar: string
+    - name: memory
+      type:
+        scalar: string
+    - name: priorityClassName
+      type:
+        scalar: string
+    - name: storageClassName
+      type:
+        scalar: string
 - name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Session
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.SessionSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.SessionStatus
+      default: {}
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.SessionSpec
+  map:
+    fields:
+    - name: agentID
+      type:
+        scalar: string
+    - name: assignedUserID
+      type:
+        scalar: string
+    - name: botAccountName
+      type:
+        scalar: string
+    - name: createdBy
+      type:
+        scalar: string
+    - name: displayName
+      type:
+        scalar: string
+    - name: environment
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: llm
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.LLMSettings
+    - name: parentSessionID
+      type:
+        scalar: string
+    - name: prompt
+      type:
+        scalar: string
+    - name: repositories
+      type:
+        list:
+          elementType:
+            namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Repository
+          elementRelationship: atomic
+    - name: repositoryURL
+      type:
+        scalar: string
+    - name: resourceOverrides
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ResourceOverrides
+    - name: timeoutSeconds
+      type:
+        scalar: numeric
+    - name: workflow
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Workflow
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.SessionStatus
+  map:
+    fields:
+    - name: agenticSession
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.AgenticSessionReference
+    - name: completionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: lastActivityTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: phase
+      type:
+        scalar: string
+    - name: projectID
+      type:
+        scalar: string
+    - name: repositories
+      type:
+        list:
+          elementType:
+            namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ReconciledRepository
+          elementRelationship: atomic
+    - name: sdkRestartCount
+      type:
+        scalar: numeric
+    - name: sdkSessionID
+      type:
+        scalar: string
+    - name: sessionID
+      type:
+        scalar: string
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: stoppedReason
+      type:
+        scalar: string
+    - name: workflow
+      type:
+        namedType: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ReconciledWorkflow
+- name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.Workflow
+  map:
+    fields:
+    - name: branch
+      type:
+        scalar: string
+    - name: gitURL
+      type:
+        scalar: string
+    - name: id
+      type:
+        scalar: string
+    - name: path
+      type:
+        scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+  map:
+    fields:
+    - name: lastTransitionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: message
+      type:
+        scalar: string
+      default: ""
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+      default: ""
+    - name: status
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
   map:
     elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: fieldsType
+      type:
+        scalar: string
+    - name: fieldsV1
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
+    - name: manager
+      type:
+        scalar: string
+    - name: operation
+      type:
+        scalar: string
+    - name: subresource
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+  map:
+    fields:
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: creationTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: deletionGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: deletionTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: finalizers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: generateName
+      type:
+        scalar: string
+    - name: generation
+      type:
+        scalar: numeric
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: managedFields
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: ownerReferences
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+          elementRelationship: associative
+          keys:
+          - uid
+    - name: resourceVersion
+      type:
+        scalar: string
+    - name: selfLink
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+      default: ""
+    - name: blockOwnerDeletion
+      type:
+        scalar: boolean
+    - name: controller
+      type:
+        scalar: boolean
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: uid
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+  scalar: untyped
 - name: __untyped_atomic_
   scalar: untyped
   list:
