@@ -139,14 +139,15 @@ func newRun(o Options, c *clients, registry *prometheus.Registry, probes *probes
 	r.guard.events = r.events
 
 	stores := project.Stores{Projects: r.informers.projects.GetStore(), Namespaces: r.informers.namespaces.GetStore(), Secrets: r.informers.secrets.GetStore()}
-	r.gate = project.NewGate(stores, o.UnassignedNamespace)
+	reserved := []string{o.LeaseNamespace, o.UnassignedNamespace}
+	r.gate = project.NewGate(stores, o.UnassignedNamespace, reserved...)
 	r.leftover = &project.Leftover{
 		Policy: o.NamespacePolicy, Projects: c.ambient, Resources: c.dynamic, Kube: c.kube, Namespaces: stores.Namespaces,
 		Brake: r.guard.brake("namespaces", namespaceLimits, func() int { return len(stores.Namespaces.List()) }),
 	}
 	projectPasses := project.New(project.Options{
 		Projects: c.ambient, Kube: c.kube, Stores: stores, Gate: r.gate, Leftover: r.leftover, Events: r.events,
-		Reserved: []string{o.LeaseNamespace, o.UnassignedNamespace},
+		Reserved: reserved,
 	})
 	r.sessionPasses = session.New(session.Options{
 		Client:   session.NewClient(c.ambient, c.dynamic),

@@ -23,6 +23,7 @@ type Stores struct {
 type Gate struct {
 	stores     Stores
 	unassigned string
+	reserved   []string
 
 	mutex sync.Mutex
 	// secrets holds the namespaces, by UID, in which a secret was made or found
@@ -33,9 +34,9 @@ type Gate struct {
 var _ session.Gate = (*Gate)(nil)
 
 // NewGate returns a Gate. Sessions without a project are shown in the namespace
-// unassigned.
-func NewGate(stores Stores, unassigned string) *Gate {
-	return &Gate{stores: stores, unassigned: unassigned, secrets: map[types.UID]bool{}}
+// unassigned; reserved are further namespaces that no project may use.
+func NewGate(stores Stores, unassigned string, reserved ...string) *Gate {
+	return &Gate{stores: stores, unassigned: unassigned, reserved: reserved, secrets: map[types.UID]bool{}}
 }
 
 // Obstacle implements session.Gate.
@@ -45,6 +46,9 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 	}
 	if _, found, err := g.stores.Projects.GetByKey(namespace); err != nil || !found {
 		return session.Obstacle{Reason: ReasonNoProject, Message: fmt.Sprintf("There is no project %s.", namespace)}
+	}
+	if Reserved(namespace, g.reserved...) {
+		return session.Obstacle{Reason: ReasonReserved, Message: stateReserved(namespace).message}
 	}
 	object, found, err := g.stores.Namespaces.GetByKey(namespace)
 	if err != nil || !found {

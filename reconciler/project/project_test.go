@@ -62,7 +62,7 @@ func newStage(t *testing.T, policy Policy, project string, existing ...runtime.O
 		stores: Stores{Projects: newStore(), Namespaces: newStore(), Secrets: newStore()},
 	}
 	resources := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{agenticsession.Resource: "AgenticSessionList"})
-	s.gate = NewGate(s.stores, "ambient-unassigned")
+	s.gate = NewGate(s.stores, "ambient-unassigned", "leases")
 	s.leftover = &Leftover{Policy: policy, Projects: native, Resources: resources, Kube: s.kube, Namespaces: s.stores.Namespaces, Brake: s}
 	s.controller = New(Options{
 		Projects: native, Kube: s.kube, Stores: s.stores, Gate: s.gate, Leftover: s.leftover,
@@ -204,8 +204,8 @@ func TestNamespacesOfOthersAreNotUsed(t *testing.T) {
 			if after := s.namespace(test.project); after.Labels[agenticsession.ManagedLabel] != before.Labels[agenticsession.ManagedLabel] {
 				t.Errorf("labels became %v", after.Labels)
 			}
-			if obstacle := s.gate.Obstacle(test.project); obstacle.Reason == "" {
-				t.Error("sessions would be projected into it")
+			if obstacle := s.gate.Obstacle(test.project); obstacle.Reason == "" || obstacle.Transient {
+				t.Errorf("sessions would be projected into it, now or later: %+v", obstacle)
 			}
 			secrets, err := s.kube.CoreV1().Secrets(test.project).List(context.Background(), metav1.ListOptions{})
 			s.check(err)
@@ -295,6 +295,15 @@ func TestWhatBecomesOfTheNamespaceOfADeletedProject(t *testing.T) {
 				t.Errorf("annotations %v", namespace.Annotations)
 			}
 		})
+	}
+}
+
+// Nobody is to wait for a namespace that is never made.
+func TestSessionsOfAReservedProjectAreHeldBackWithoutANamespace(t *testing.T) {
+	s := newStage(t, Retain, "kube-something")
+	s.reconcile("kube-something")
+	if got := s.gate.Obstacle("kube-something"); got.Reason != ReasonReserved || got.Transient {
+		t.Errorf("the obstacle is %+v", got)
 	}
 }
 
