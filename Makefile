@@ -139,7 +139,7 @@ unit:
 
 e2e:
 	@echo "== end-to-end tests; log: $(BUILD)/e2e.log"
-	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -timeout=40m $(TEST_FLAGS) \
+	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -p=1 -timeout=40m $(TEST_FLAGS) \
 		$$($(GO) list -f $(WITH_TESTS) ./hack/e2e/...) 2>&1 | tee $(BUILD)/e2e.log || $(call failures,e2e)
 
 # failures repeats what failed after a long output, and fails.
