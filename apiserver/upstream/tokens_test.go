@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,9 +123,9 @@ func TestATokenIsRenewedBeforeItExpires(t *testing.T) {
 
 func TestATokenThatIsRejectedIsReplacedOnceItIsNotFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		issued := 0
+		var issued atomic.Int64
 		tokens := keepTokens(t.Context(), func(context.Context) (token, error) {
-			issued++
+			issued.Add(1)
 			return token{value: "t", again: time.Hour}, nil
 		}, token{})
 		defer tokens.close()
@@ -133,8 +134,8 @@ func TestATokenThatIsRejectedIsReplacedOnceItIsNotFresh(t *testing.T) {
 			tokens.rejected()
 			time.Sleep(100 * time.Millisecond)
 		}
-		if issued < 2 || issued > 3 {
-			t.Errorf("issued %d tokens in ten seconds of rejections", issued)
+		if issued.Load() < 2 || issued.Load() > 3 {
+			t.Errorf("issued %d tokens in ten seconds of rejections", issued.Load())
 		}
 	})
 }
