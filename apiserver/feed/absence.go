@@ -34,6 +34,8 @@ type absences struct {
 	due []string
 	// rows is how many rows the listing should have returned.
 	rows int
+	// returned is how many rows it returned that were held before it began.
+	returned int
 	// The other numbers are of established rows only: how many there are, how many
 	// of them the listing lacked, and how many of those are due.
 	known, absent, absentDue int
@@ -51,6 +53,11 @@ func isMass(missing, known int) bool {
 func (f *Feed[R]) settleAbsences(ctx context.Context, result passResult) error {
 	found := f.absences(result)
 	switch {
+	case len(found.due) > 0 && found.known == 0 && found.returned > 0 && f.HasSynced() && !f.isDegraded():
+		// A young world: no listing has agreed with what is held yet. This one
+		// returned some of it, so it is the same upstream; the next one judges.
+		f.settle(ctx)
+		return nil
 	case isMass(found.absentDue, found.known), len(found.due) > 0 && found.known == 0 && f.HasSynced():
 		return f.settleMass(ctx, result, found)
 	case isMass(found.absent, found.known):
@@ -78,6 +85,9 @@ func (f *Feed[R]) absences(result passResult) absences {
 			found.known++
 		}
 		if seen {
+			if h.first.Before(result.began) {
+				found.returned++
+			}
 			continue
 		}
 		h.missed++

@@ -140,3 +140,9 @@ func (f *Feed[R]) settle(ctx context.Context) {
 // establishedLocked tells whether the row was known when a listing last agreed
 // with what was known.
 func (f *Feed[R]) establishedLocked(h *held[R]) bool { return !h.first.After(f.status.settledAt) }
+
+func (f *Feed[R]) isDegraded() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.status.degraded != ""
+}
