@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,11 +192,13 @@ func TestALostLeaseEndsTheWork(t *testing.T) {
 	options := NewOptions()
 	options.LeaseDuration, options.RenewDeadline, options.RetryPeriod = 300*time.Millisecond, 200*time.Millisecond, 20*time.Millisecond
 	cause := make(chan error, 1)
+	var gone atomic.Bool
+	kube.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return gone.Load(), nil, errors.New("the API server is gone")
+	})
 	err := lead(context.Background(), options, kube, newProbes(), func(ctx context.Context) error {
 		// From now on the lease can't be renewed.
-		kube.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, errors.New("the API server is gone")
-		})
+		gone.Store(true)
 		<-ctx.Done()
 		cause <- context.Cause(ctx)
 		return nil
