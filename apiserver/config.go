@@ -63,7 +63,7 @@ func (o *Options) Config(ctx context.Context) (*Config, error) {
 	generic.ShutdownSendRetryAfter = true
 	generic.ShutdownWatchTerminationGracePeriod = watchTerminationGracePeriod
 	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
-		return genericapiserver.DefaultBuildHandlerChain(withJSONForOurKinds(handler), c)
+		return afterFrontProxy(genericapiserver.DefaultBuildHandlerChain(withJSONForOurKinds(handler), c), frontProxyKnown(c))
 	}
 
 	if err := o.CoreAPI.ApplyTo(generic); err != nil {

@@ -216,7 +216,8 @@ func (g *guard) Watch(ctx context.Context, key string, options apistorage.ListOp
 	if from > g.store.journal.Revision() {
 		return failedWatch(watchError(journal.ErrFuture)), nil
 	}
-	return g.Interface.Watch(ctx, key, options)
+	watching, err := g.Interface.Watch(ctx, key, options)
+	return watching, notOverloaded(err)
 }
 
 // GetList answers lists of foreign namespaces from memory.
@@ -239,7 +240,7 @@ func (g *guard) GetList(ctx context.Context, key string, options apistorage.List
 			options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
 		}
 	}
-	return g.Interface.GetList(ctx, key, options, out)
+	return notOverloaded(g.Interface.GetList(ctx, key, options, out))
 }
 
 // foreign tells whether the key is that of a namespace without any of our objects,

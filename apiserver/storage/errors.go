@@ -54,6 +54,19 @@ func (s *Store) listError(err error, revision uint64, continueKey, prefix string
 	return expired
 }
 
+// notOverloaded turns 429, by which the cache says that it is being filled or
+// trails, into 503: nobody asked too much, and a reflector that lists by watching
+// never falls back to anything else after a 429.
+func notOverloaded(err error) error {
+	if !apierrors.IsTooManyRequests(err) {
+		return err
+	}
+	seconds, _ := apierrors.SuggestsClientDelay(err)
+	refused := apierrors.NewServiceUnavailable(err.Error())
+	refused.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: int32(max(seconds, 1))}
+	return refused
+}
+
 // latestRevision in a continue token means the present state.
 const latestRevision = -1
 

@@ -212,6 +212,17 @@ func TestNothingIsAnsweredBeforeTheFirstSynchronisation(t *testing.T) {
 				u.fold(fooKey)
 				u.synced = nil
 			})
+			// Now the cache is being filled, which is no reason to answer otherwise.
+			for s.served.ReadinessCheck() != nil {
+				if _, err := s.list("/pods/", "0"); err != nil {
+					expectStatus(t, "a list while the cache is being filled", err, http.StatusServiceUnavailable)
+				}
+				if open, err := s.served.Watch(context.Background(), "/pods/", everything("0")); err != nil {
+					expectStatus(t, "a watch while the cache is being filled", err, http.StatusServiceUnavailable)
+				} else {
+					open.Stop()
+				}
+			}
 			s.awaitReady(t)
 			if list, err := s.list("/pods/", "0"); err != nil || len(list.Items) != 1 {
 				t.Errorf("afterwards: %v, %v", list.Items, err)
