@@ -2,11 +2,15 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 )
+
+// ourModels begins the name of every schema of ours.
+const ourModels = "com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1."
 
 func TestAPIResources(t *testing.T) {
 	t.Parallel()
@@ -60,7 +64,15 @@ func TestSubresourcesInDiscovery(t *testing.T) {
 
 func TestExplainTeachesEveryField(t *testing.T) {
 	t.Parallel()
-	fields := stand.Kubectl(t, "explain", "session.spec", "--recursive", "--api-version=ambient.io/v1alpha1").Stdout
+	explain := []string{"explain", "session.spec", "--recursive", "--api-version=ambient.io/v1alpha1"}
+	// kube-apiserver learns of our kinds in the background.
+	harness.Eventually(t, "kubectl explain knows our kinds", func() error {
+		if answer := stand.TryKubectl(t, "", explain...); answer.ExitCode != 0 {
+			return errors.New(answer.Stderr)
+		}
+		return nil
+	})
+	fields := stand.Kubectl(t, explain...).Stdout
 	harness.Contains(t, fields, "What the session is asked to do",
 		"agentID", "assignedUserID", "botAccountName", "createdBy", "displayName", "environment", "llm", "maxTokens",
 		"model", "temperature", "parentSessionID", "prompt", "repositories", "autoPush", "branch", "url", "repositoryURL",
@@ -81,7 +93,7 @@ func TestOpenAPIDescribesEveryField(t *testing.T) {
 		t.Helper()
 		ours := 0
 		for name, raw := range schemas {
-			if !strings.HasPrefix(name, "io.ambient.") {
+			if !strings.HasPrefix(name, ourModels) {
 				continue
 			}
 			ours++
@@ -121,7 +133,7 @@ func TestOpenAPIDescribesEveryField(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &second); err != nil {
 			return err
 		}
-		if !strings.Contains(body, "io.ambient.") {
+		if !strings.Contains(body, ourModels) {
 			return errNotYet
 		}
 		check(t, second.Definitions, "OpenAPI v2")

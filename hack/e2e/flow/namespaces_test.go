@@ -67,7 +67,9 @@ func awaitOpen(t *testing.T, project string) *corev1.Namespace {
 func TestReservedNamespacesAreNeverUsed(t *testing.T) {
 	before := getNamespace(t, "default")
 	made := "kube-" + stand.Name(t)
-	for _, project := range []string{"default", made} {
+	// A session of the first is shown among those without a usable project: the
+	// namespace is somebody else's.
+	for project, reason := range map[string]string{"default": "NoProject", made: "NamespaceReserved"} {
 		newUpstreamProject(t, project)
 		id := newUpstreamSession(t, project, "Intruder")
 		awaitProject(t, project, metav1.ConditionFalse, "NamespaceReserved")
@@ -76,7 +78,7 @@ func TestReservedNamespacesAreNeverUsed(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if len(list.Items) != 1 || reasonNotProjected(&list.Items[0]) == "" {
+			if len(list.Items) != 1 || reasonNotProjected(&list.Items[0]) != reason {
 				return fmt.Errorf("found are %+v", list.Items)
 			}
 			return nil

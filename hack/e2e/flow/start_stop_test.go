@@ -21,7 +21,9 @@ var asks = map[string]ask{
 	"by the subresources": func(t *testing.T, project, name, _ string, phase v1alpha1.SessionPhase) {
 		mustAct(t, project, name, map[v1alpha1.SessionPhase]string{v1alpha1.SessionPending: "start", v1alpha1.SessionStopping: "stop"}[phase])
 	},
-	"by a phase set upstream": func(t *testing.T, _, _, id string, phase v1alpha1.SessionPhase) { stand.Upstream.SetPhase(t, id, phase) },
+	"by a phase set upstream": func(t *testing.T, _, _, id string, phase v1alpha1.SessionPhase) {
+		stand.Upstream.SetPhase(t, id, phase)
+	},
 }
 
 func TestStopAndStart(t *testing.T) {

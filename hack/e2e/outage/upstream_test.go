@@ -62,10 +62,8 @@ func TestTheUpstreamIsStopped(t *testing.T) {
 	t.Run("reads that claim to be current are refused when they are too old", func(t *testing.T) {
 		await503(t, harness.Request{Method: "GET", Path: path(project)})
 		await503(t, harness.Request{Method: "GET", Path: path(project) + "/kept"})
-		answer := stand.Do(t, harness.Request{Method: "GET", Path: "/apis/ambient.io/v1alpha1/projects"})
-		if answer.Code != 503 || answer.Header.Get("Retry-After") == "" || answer.Took > 5*time.Second {
-			t.Errorf("a list of projects: %d, Retry-After %q, after %s", answer.Code, answer.Header.Get("Retry-After"), answer.Took)
-		}
+		// Each kind has an age of its own.
+		await503(t, harness.Request{Method: "GET", Path: "/apis/ambient.io/v1alpha1/projects"})
 	})
 	t.Run("reads that may be old are served", func(t *testing.T) {
 		for _, query := range []string{"", "&resourceVersionMatch=NotOlderThan", "&labelSelector=ambient.io/session-id", "&limit=1"} {
