@@ -144,7 +144,7 @@ func newSerial() (*big.Int, error) {
 func keyIdentifier(key *ecdsa.PublicKey) ([]byte, error) {
 	raw, err := key.Bytes()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encoding a public key: %w", err)
 	}
 	sum := sha256.Sum256(raw)
 	return sum[:20], nil

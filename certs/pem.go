@@ -44,7 +44,11 @@ func parseCertificate(data []byte) (*x509.Certificate, error) {
 	if block == nil || block.Type != certificateBlock {
 		return nil, fmt.Errorf("no PEM block of type %s", certificateBlock)
 	}
-	return x509.ParseCertificate(block.Bytes)
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parsing a certificate: %w", err)
+	}
+	return certificate, nil
 }
 
 func parseKey(data []byte) (*ecdsa.PrivateKey, error) {
@@ -54,7 +58,7 @@ func parseKey(data []byte) (*ecdsa.PrivateKey, error) {
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("parsing a private key: %w", err)
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {

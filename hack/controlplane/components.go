@@ -72,8 +72,10 @@ func (s *starter) startEtcd(ctx context.Context) (*process.Process, error) {
 		"--initial-cluster=default=unix://"+peerSocket,
 	)
 	spec.Ready = func(context.Context) error {
-		_, err := os.Stat(socket)
-		return err
+		if _, err := os.Stat(socket); err != nil {
+			return fmt.Errorf("etcd does not listen: %w", err)
+		}
+		return nil
 	}
 	return s.options.Group.Start(ctx, spec)
 }
@@ -137,10 +139,12 @@ func (s *starter) startControllerManager(ctx context.Context, config *rest.Confi
 	// It listens nowhere; its works tell that it works.
 	spec.Ready = func(ctx context.Context) error {
 		if _, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{}); err != nil {
-			return err
+			return fmt.Errorf("no ServiceAccount was made: %w", err)
 		}
-		_, err := client.CoreV1().ConfigMaps(metav1.NamespaceDefault).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
-		return err
+		if _, err := client.CoreV1().ConfigMaps(metav1.NamespaceDefault).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{}); err != nil {
+			return fmt.Errorf("no authority was published: %w", err)
+		}
+		return nil
 	}
 	return s.options.Group.Start(ctx, spec)
 }

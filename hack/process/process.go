@@ -218,7 +218,7 @@ func (r *run) ended() bool {
 
 func (r *run) kill() error {
 	if err := r.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
+		return fmt.Errorf("sending SIGKILL: %w", err)
 	}
 	<-r.done
 	return nil

@@ -240,7 +240,7 @@ func assertGone(t *testing.T, pid int) {
 		return
 	}
 	if (Record{Identity: identity}).waitGone(ctx) != nil {
-		t.Errorf("process %d still runs", pid)
-		_ = syscall.Kill(pid, syscall.SIGKILL) // so that nothing stays behind the failed test
+		// Nothing must stay behind the failed test.
+		t.Errorf("process %d still runs; killing it: %v", pid, syscall.Kill(pid, syscall.SIGKILL))
 	}
 }

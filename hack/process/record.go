@@ -78,14 +78,14 @@ func ReadRecords(directory string) ([]Record, error) {
 // Stop ends the process of a record in the directory with SIGTERM, or SIGKILL
 // when the context ends first, and removes the record. Whoever else has the
 // pid by now is left alone.
-func (r Record) Stop(ctx context.Context, directory string) error {
+func (r Record) Stop(ctx context.Context, directory string) (err error) {
 	// The handle is taken before the identity is compared: it names this
 	// process for ever, which the pid alone doesn't.
 	handle, err := os.FindProcess(r.PID)
 	if err != nil {
 		return fmt.Errorf("finding %s, process %d: %w", r.Name, r.PID, err)
 	}
-	defer func() { _ = handle.Release() }() // never fails for a handle of ours
+	defer func() { err = errors.Join(err, handle.Release()) }()
 	if !r.Alive() {
 		return r.remove(directory)
 	}
@@ -117,7 +117,7 @@ func (r Record) waitGone(ctx context.Context) error {
 	for r.Alive() {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("waiting for the end of process %d: %w", r.PID, ctx.Err())
 		case <-ticker.C:
 		}
 	}
