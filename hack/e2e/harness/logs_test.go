@@ -13,18 +13,20 @@ func TestForbiddenLogEntries(t *testing.T) {
 		process, entry string
 		want           bool
 	}{
-		"an information of klog":              {"server", `I1123 00:19:07.187495   24224 main.go:1] "Ready"`, false},
-		"an error of klog":                    {"server", `E1123 00:19:07.187495   24224 main.go:1] "Failed"`, true},
-		"a fatal line of klog":                {"server", `F1123 00:19:07.187495   24224 main.go:1] "Failed"`, true},
-		"an error of slog":                    {"server", `time=2026-11-23T00:19:03.213Z level=ERROR msg=failed`, true},
-		"a warning of slog":                   {"server", `time=2026-11-23T00:19:03.213Z level=WARN msg="an error"`, false},
-		"an error of zap":                     {"server", `{"level":"error","ts":"2026-11-23T00:19:03.302073Z"}`, true},
-		"a data race outside of any entry":    {"server", "WARNING: DATA RACE\nWrite at 0x00c", true},
-		"a panic outside of any entry":        {"server", "panic: oh\n\ngoroutine 1 [running]:", true},
-		"a panic that was caught":             {"server", `I1123 00:19:07.187495   24224 main.go:1] "Observed a panic"`, true},
-		"a panic beside what is expected":     {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it: panic\n >", true},
-		"an allowed error":                    {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", false},
-		"an allowed error of another process": {"other", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", true},
+		"an information of klog":               {"server", `I1123 00:19:07.187495   24224 main.go:1] "Ready"`, false},
+		"an error of klog":                     {"server", `E1123 00:19:07.187495   24224 main.go:1] "Failed"`, true},
+		"a fatal line of klog":                 {"server", `F1123 00:19:07.187495   24224 main.go:1] "Failed"`, true},
+		"an error of slog":                     {"server", `time=2026-11-23T00:19:03.213Z level=ERROR msg=failed`, true},
+		"a warning of slog":                    {"server", `time=2026-11-23T00:19:03.213Z level=WARN msg="an error"`, false},
+		"an error of zap":                      {"server", `{"level":"error","ts":"2026-11-23T00:19:03.302073Z"}`, true},
+		"a data race outside of any entry":     {"server", "WARNING: DATA RACE\nWrite at 0x00c", true},
+		"a panic outside of any entry":         {"server", "panic: oh\n\ngoroutine 1 [running]:", true},
+		"a panic that was caught":              {"server", `I1123 00:19:07.187495   24224 main.go:1] "Observed a panic"`, true},
+		"a panic beside what is expected":      {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it: panic\n >", true},
+		"a request that ended without a panic": {"server", "I1123 00:19:07.187495   24224 finisher.go:1] panicked: false, panic-reason: <nil>", false},
+		"a request that ended with a panic":    {"server", "I1123 00:19:07.187495   24224 finisher.go:1] panicked: true, panic-reason: oh", true},
+		"an allowed error":                     {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", false},
+		"an allowed error of another process":  {"other", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
