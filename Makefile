@@ -105,14 +105,13 @@ preflight:
 fmt: ## format the Go code
 	@gofmt -s -l -w $(FOLDERS)
 
-lint: $(TOOLS)/golangci-lint $(TOOLS)/staticcheck ## run golangci-lint and staticcheck
-	$(TOOLS)/staticcheck ./...
+lint: $(TOOLS)/golangci-lint ## run golangci-lint, staticcheck included
 	$(TOOLS)/golangci-lint run
 
-$(TOOLS)/golangci-lint $(TOOLS)/staticcheck &: hack/tools/go.mod | preflight
+$(TOOLS)/golangci-lint: hack/tools/go.mod | preflight
 	@mkdir -p $(TOOLS)
 	@echo "Building the linters. The first time, this takes some minutes."
-	@$(GO) build -C hack/tools -o $(abspath $(TOOLS))/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint honnef.co/go/tools/cmd/staticcheck
+	@$(GO) build -C hack/tools -o $(abspath $(TOOLS))/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 verify: preflight ## all that can be said without running: format, vet, lint, generated code
 	@unformatted=$$(gofmt -s -l $(FOLDERS)); if [[ -n $$unformatted ]]; then echo "Not formatted:" $$unformatted; exit 1; fi

@@ -1,13 +1,10 @@
-// The linters, apart from the main module, whose dependencies they must not
+// The linter, apart from the main module, whose dependencies they must not
 // touch.
 module github.com/ambient-code/ambient-kube/hack/tools
 
 go 1.26.0
 
-tool (
-	github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	honnef.co/go/tools/cmd/staticcheck
-)
+tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 require (
 	4d63.com/gocheckcompilerdirectives v1.4.0 // indirect
