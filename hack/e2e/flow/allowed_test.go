@@ -23,6 +23,7 @@ var allowed = []harness.Allowed{
 	{Process: stack.APIServerName, Pattern: abandoned, Why: "a client was killed while it waited"},
 	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`(webhook|errors)\.go.*subjectaccessreviews.*context canceled`), Why: "a client was killed while it waited"},
 	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`(reflector\.go.*Failed to watch.*forbidden|typeconverter\.go.*failed to fetch openapi paths)`), Why: "libraries in it complain while kube-apiserver is away or has not read its roles yet"},
+	{Process: stack.ReconcilerName, Pattern: regexp.MustCompile(`Unable to write event \(may retry after sleeping\).*(EOF|connection refused|connection reset)`), Why: "the library that sends events says so when kube-apiserver is away, and sends again"},
 	{Process: stack.OperatorName, Pattern: regexp.MustCompile(`reflector\.go.*Failed to watch.*forbidden`), Why: "kube-apiserver answers before it has read its roles"},
 	{Process: stack.OperatorName, Pattern: regexp.MustCompile(`request\.go.*Unexpected error when reading response body.*context canceled`), Why: "it is told to end"},
 }

@@ -171,3 +171,15 @@ func phaseOf(object *unstructured.Unstructured) string { return text(object, "st
 func desired(object *unstructured.Unstructured) string {
 	return object.GetAnnotations()["ambient-code.io/desired-phase"]
 }
+
+// requests counts how often the operator was asked for the phase: a request that
+// is sent again bears another time.
+func (r *recording) requests(name, phase string) int {
+	times := map[string]bool{}
+	for _, state := range r.states(name) {
+		if annotations := state.GetAnnotations(); desired(state) == phase {
+			times[annotations["ambient-code.io/start-requested-at"]+annotations["ambient-code.io/stop-requested-at"]] = true
+		}
+	}
+	return len(times)
+}
