@@ -86,8 +86,7 @@ func lead(ctx context.Context, o Options, kube kubernetes.Interface, probes *pro
 		return err
 	case <-ended:
 		stop(errLeadLost)
-		<-done
-		return errLeadLost
+		return errors.Join(errLeadLost, <-done)
 	}
 }
 

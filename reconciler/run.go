@@ -92,7 +92,7 @@ func Run(ctx context.Context, o Options) error {
 // ended returns why the process ends: nil if it was asked to.
 func ended(ctx, working context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // what ended because of it is no reason of its own
 	}
 	if err == nil {
 		err = context.Cause(working)

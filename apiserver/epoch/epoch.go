@@ -74,7 +74,7 @@ func (c Claimer) try(ctx context.Context) (uint32, error) {
 	lease, err := c.Leases.Get(ctx, c.Name, metav1.GetOptions{})
 	absent := apierrors.IsNotFound(err)
 	if err != nil && !absent {
-		return 0, err
+		return 0, fmt.Errorf("reading the lease: %w", err)
 	}
 	if absent {
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: c.Name}}
@@ -102,7 +102,10 @@ func (c Claimer) try(ctx context.Context) (uint32, error) {
 	} else {
 		_, err = c.Leases.Update(ctx, lease, metav1.UpdateOptions{})
 	}
-	return uint32(next), err
+	if err != nil {
+		return 0, fmt.Errorf("writing the lease: %w", err)
+	}
+	return uint32(next), nil
 }
 
 func seconds(t time.Time) uint64 { return uint64(max(0, t.Sub(origin)/time.Second)) }
@@ -113,15 +116,19 @@ func DateOf(client *http.Client, host string) func(context.Context) (time.Time, 
 	return func(ctx context.Context) (time.Time, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, host+"/version", nil)
 		if err != nil {
-			return time.Time{}, err
+			return time.Time{}, fmt.Errorf("making the request: %w", err)
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			return time.Time{}, err
+			return time.Time{}, fmt.Errorf("asking for the version: %w", err)
 		}
 		if err := response.Body.Close(); err != nil {
-			return time.Time{}, err
+			return time.Time{}, fmt.Errorf("asking for the version: %w", err)
 		}
-		return http.ParseTime(response.Header.Get("Date"))
+		date, err := http.ParseTime(response.Header.Get("Date"))
+		if err != nil {
+			return time.Time{}, fmt.Errorf("reading the Date header: %w", err)
+		}
+		return date, nil
 	}
 }

@@ -85,7 +85,9 @@ func (c *chaos) step() {
 		c.remove(id)
 		c.feed.Deleted(id)
 	case 12:
-		_ = c.feed.Refresh(c.t.Context(), id) // may find nobody to vouch
+		if err := c.feed.Refresh(c.t.Context(), id); err != nil {
+			c.t.Logf("refreshing %s found nobody to vouch: %v", id, err)
+		}
 	case 13:
 		c.do(func() { c.mute = !c.mute })
 	case 14:
@@ -97,7 +99,7 @@ func (c *chaos) step() {
 		})
 		c.releaseHeld()
 	case 17:
-		c.end(endOfStream)
+		c.end(errEndOfStream)
 	case 18:
 		c.end(errDown)
 	case 19:

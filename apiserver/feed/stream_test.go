@@ -39,7 +39,7 @@ func (w *world) amidPause() {
 }
 
 func TestStreamsAreReopenedWhateverEndsThem(t *testing.T) {
-	for name, reason := range map[string]error{"a regular end": endOfStream, "an error": errDown} {
+	for name, reason := range map[string]error{"a regular end": errEndOfStream, "an error": errDown} {
 		t.Run(name, func(t *testing.T) {
 			running(t, slowly, nil, func(t *testing.T, w *world) {
 				w.amidPause()
@@ -67,7 +67,7 @@ func TestAListingFollowsASecondAfterAStreamWasOpened(t *testing.T) {
 	running(t, slowly, nil, func(t *testing.T, w *world) {
 		w.amidPause()
 		w.do(func() { w.mute = true })
-		w.end(endOfStream)
+		w.end(errEndOfStream)
 		time.Sleep(700 * time.Millisecond) // the listing at once has been read
 		w.write("r00001", "not announced")
 		w.sees("r00001", "not announced", 3*time.Second)
@@ -199,7 +199,7 @@ func TestAStreamThatEndsAtOnceIsNoHealthyOne(t *testing.T) {
 	running(t, twenty, nil, func(t *testing.T, w *world) {
 		began := time.Now()
 		for time.Since(began) < time.Minute {
-			w.end(endOfStream)
+			w.end(errEndOfStream)
 			time.Sleep(10 * time.Millisecond)
 		}
 		if attempts := len(w.attempts(began)); attempts > 20 {

@@ -229,4 +229,4 @@ func (w *world) agrees() {
 
 func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 815)) }
 
-var endOfStream = io.EOF
+var errEndOfStream = io.EOF

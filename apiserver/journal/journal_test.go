@@ -271,8 +271,10 @@ func TestEventsHandedOutStayAsTheyAreWhileTheLogMovesOn(t *testing.T) {
 			t.Errorf("event %d became %+v", i, event)
 		}
 	}
-	_ = append(events, Event[object]{Key: "a reader's own"})
-	if latest, _, _ := j.Since(j.Revision() - 1); latest[0].Key != "a" {
+	if own := append(events, Event[object]{Key: "a reader's own"}); len(own) != len(events)+1 {
+		t.Errorf("an append made %d of %d events", len(own), len(events))
+	}
+	if latest, _, err := j.Since(j.Revision() - 1); err != nil || latest[0].Key != "a" {
 		t.Errorf("a reader's append changed the log: %+v", latest)
 	}
 }

@@ -140,7 +140,7 @@ func (o *StatusOwner) reported(object runtime.Object) (*fieldpath.Set, error) {
 	}
 	fields, err := typed.ToFieldSet()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listing the fields of the status: %w", err)
 	}
 	return fields.Difference(typeFields), nil
 }

@@ -115,7 +115,7 @@ func (s *sessionHash) encode(hidden string) ([]byte, error) {
 	if spec.ResourceOverrides != nil && *spec.ResourceOverrides == (v1alpha1.ResourceOverrides{}) {
 		spec.ResourceOverrides = nil
 	}
-	return json.Marshal(&spec)
+	return encodeForHash(&spec)
 }
 
 func visible(llm *v1alpha1.LLMSettings, hidden string) *v1alpha1.LLMSettings {
@@ -138,14 +138,22 @@ func visible(llm *v1alpha1.LLMSettings, hidden string) *v1alpha1.LLMSettings {
 	return &rest
 }
 
+func encodeForHash[S any](spec *S) ([]byte, error) {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the specification for its hash: %w", err)
+	}
+	return text, nil
+}
+
 type projectHash v1alpha1.ProjectSpec
 
 func (s *projectHash) encode(string) ([]byte, error) {
-	return json.Marshal((*v1alpha1.ProjectSpec)(s))
+	return encodeForHash((*v1alpha1.ProjectSpec)(s))
 }
 
 type settingsHash v1alpha1.ProjectSettingsSpec
 
 func (s *settingsHash) encode(string) ([]byte, error) {
-	return json.Marshal((*v1alpha1.ProjectSettingsSpec)(s))
+	return encodeForHash((*v1alpha1.ProjectSettingsSpec)(s))
 }

@@ -47,7 +47,7 @@ func TestStatusErrorHasARowForEachCode(t *testing.T) {
 		{errors.New("no status at all"), http.StatusInternalServerError, metav1.StatusReasonInternalError, 0},
 		{context.DeadlineExceeded, http.StatusGatewayTimeout, metav1.StatusReasonTimeout, 1},
 		{context.Canceled, http.StatusGatewayTimeout, metav1.StatusReasonTimeout, 1},
-		{neverSent{status.Error(codes.Unavailable, "nobody there")}, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, 1},
+		{neverSentError{status.Error(codes.Unavailable, "nobody there")}, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, 1},
 		{fmt.Errorf("getting: %w", status.Error(codes.NotFound, "gone")), http.StatusNotFound, metav1.StatusReasonNotFound, 0},
 	}
 	tested := map[codes.Code]bool{codes.OK: true}
@@ -87,7 +87,7 @@ func TestStatusErrorKeepsKubernetesErrorsAndNil(t *testing.T) {
 		t.Errorf("nil became %v", err)
 	}
 	original := apierrors.NewConflict(sessions, "a", errors.New("raced"))
-	if err := StatusError(original, sessions, "b"); err != error(original) {
+	if err := StatusError(original, sessions, "b"); !errors.Is(err, original) {
 		t.Errorf("a Kubernetes error became %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestAmbiguousTellsWhatMayHaveTakenEffect(t *testing.T) {
 		if got := Ambiguous(err); got != want {
 			t.Errorf("%s: ambiguous %t, want %t", code, got, want)
 		}
-		if Ambiguous(fmt.Errorf("creating: %w", neverSent{err})) {
+		if Ambiguous(fmt.Errorf("creating: %w", neverSentError{err})) {
 			t.Errorf("%s: a call that was never sent counts as ambiguous", code)
 		}
 	}

@@ -51,25 +51,25 @@ func (g *guard) unary(ctx context.Context, method string, request, reply any, co
 	bounded, cancel := context.WithTimeout(context.WithValue(ctx, attemptKey{}, attempt), g.timeout)
 	defer cancel()
 	if err := g.connected(bounded); err != nil {
-		return neverSent{err}
+		return neverSentError{err}
 	}
 	probe, err := g.admit()
 	if err != nil {
-		return neverSent{err}
+		return neverSentError{err}
 	}
 	err = invoke(bounded, method, request, reply, connection, options...)
 	// A call that could not be sent failed at once and knows why; that the caller
 	// gave up says nothing about the upstream.
 	g.record(err, probe, attempt.sent() && ctx.Err() == nil)
 	if err != nil && !attempt.sent() {
-		return neverSent{err}
+		return neverSentError{err}
 	}
 	return err
 }
 
 func (g *guard) stream(ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	if err := g.connected(ctx); err != nil {
-		return nil, neverSent{err}
+		return nil, neverSentError{err}
 	}
 	return open(ctx, description, connection, method, options...)
 }
@@ -194,20 +194,20 @@ func (sentTracker) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Co
 // HandleConn implements stats.Handler.
 func (sentTracker) HandleConn(context.Context, stats.ConnStats) {}
 
-// neverSent marks the error of a call that did not leave this process.
-type neverSent struct{ error }
+// neverSentError marks the error of a call that did not leave this process.
+type neverSentError struct{ error }
 
 // Unwrap returns the error itself.
-func (e neverSent) Unwrap() error { return e.error }
+func (e neverSentError) Unwrap() error { return e.error }
 
 // GRPCStatus returns the status of the error itself.
-func (e neverSent) GRPCStatus() *status.Status { return status.Convert(e.error) }
+func (e neverSentError) GRPCStatus() *status.Status { return status.Convert(e.error) }
 
 // NeverSent tells whether the failed call certainly did not reach the upstream.
 // Any other failed call may have taken effect there, unless its code says that
 // the upstream refused it. To be asked before StatusError, which forgets it.
 func NeverSent(err error) bool {
-	var marked neverSent
+	var marked neverSentError
 	return errors.As(err, &marked)
 }
 

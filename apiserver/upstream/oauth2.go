@@ -40,7 +40,7 @@ func oauth2Source(options Options) (tokenSource, error) {
 	if _, err := readSecret(options.OAuth2.ClientSecretFile); err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: tokenRequestTimeout, ForceAttemptHTTP2: true}
 	if options.TLS.CAFile != "" {
 		pool, err := x509.SystemCertPool()
 		if err != nil {

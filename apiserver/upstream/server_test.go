@@ -76,7 +76,9 @@ func (f *fakeUpstream) serve(t *testing.T, address string, certificate *tls.Cert
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(listener) // it ends by Stop
+		if err := server.Serve(listener); err != nil {
+			t.Errorf("serving: %v", err)
+		}
 	}()
 	stop = sync.OnceFunc(func() {
 		server.Stop()

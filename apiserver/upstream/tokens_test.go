@@ -175,7 +175,9 @@ func TestOAuth2TokensAreObtainedWithTheSecretOfTheMoment(t *testing.T) {
 		}
 		secrets <- secret
 		response.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(response).Encode(map[string]any{"access_token": "for-" + secret, "token_type": "bearer", "expires_in": 2})
+		if err := json.NewEncoder(response).Encode(map[string]any{"access_token": "for-" + secret, "token_type": "bearer", "expires_in": 2}); err != nil {
+			t.Errorf("answering: %v", err)
+		}
 	}))
 	defer endpoint.Close()
 	file := filepath.Join(t.TempDir(), "secret")

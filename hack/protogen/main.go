@@ -139,7 +139,7 @@ func generate(ctx context.Context, generator generator, names []string, files []
 	command.Stderr = os.Stderr
 	output, err := command.Output()
 	if err != nil {
-		return err
+		return fmt.Errorf("running %s: %w", generator.tool, err)
 	}
 	response := &pluginpb.CodeGeneratorResponse{}
 	if err := proto.Unmarshal(output, response); err != nil {

@@ -22,7 +22,7 @@ func NeedsApply(live, desired *unstructured.Unstructured) (bool, error) {
 			continue
 		}
 		var owned map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &owned); err != nil {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned); err != nil {
 			return false, fmt.Errorf("reading managedFields of %s/%s: %w", live.GetNamespace(), live.GetName(), err)
 		}
 		if ownsMore(owned, desired.Object) {
@@ -36,11 +36,11 @@ func NeedsApply(live, desired *unstructured.Unstructured) (bool, error) {
 }
 
 func withoutIdentity(object map[string]any) map[string]any {
-	metadata, _ := object["metadata"].(map[string]any)
-	return map[string]any{
-		"metadata": map[string]any{"labels": metadata["labels"], "annotations": metadata["annotations"]},
-		"spec":     object["spec"],
+	kept := map[string]any{}
+	if metadata, isObject := object["metadata"].(map[string]any); isObject {
+		kept = map[string]any{"labels": metadata["labels"], "annotations": metadata["annotations"]}
 	}
+	return map[string]any{"metadata": kept, "spec": object["spec"]}
 }
 
 // contains tells whether live holds every field of desired. Objects are compared
@@ -94,8 +94,8 @@ func ownsMore(owned map[string]any, object map[string]any) bool {
 			return true
 		}
 		nested, isObject := value.(map[string]any)
-		children, _ := below.(map[string]any)
-		if isObject && ownsMore(children, nested) {
+		children, hasChildren := below.(map[string]any)
+		if isObject && hasChildren && ownsMore(children, nested) {
 			return true
 		}
 	}

@@ -178,8 +178,16 @@ func TestWhenAnApplyIsNeeded(t *testing.T) {
 		{"nothing changed", func(*unstructured.Unstructured, *v1alpha1.Session) {}, false},
 		{"defaults were filled in", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
 			set(t, live, int64(0), "spec", "inactivityTimeout")
-			repos := live.Object["spec"].(map[string]any)["repos"].([]any)
-			repos[0].(map[string]any)["autoPush"] = false
+			repos, _, err := unstructured.NestedSlice(live.Object, "spec", "repos")
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, isObject := repos[0].(map[string]any)
+			if !isObject {
+				t.Fatalf("the first repository is %v", repos[0])
+			}
+			first["autoPush"] = false
+			set(t, live, repos, "spec", "repos")
 		}, false},
 		{"others own a field of their own", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
 			set(t, live, "x", "spec", "environmentVariables", "B")

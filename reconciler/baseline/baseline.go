@@ -155,9 +155,12 @@ func (b *Baseline) record(ctx context.Context) (*corev1.ConfigMap, error) {
 	options := metav1.CreateOptions{FieldManager: agenticsession.FieldManager}
 	created, err := b.kube.CoreV1().ConfigMaps(b.namespace).Create(ctx, record, options)
 	if apierrors.IsAlreadyExists(err) {
-		return b.kube.CoreV1().ConfigMaps(b.namespace).Get(ctx, ConfigMapName, metav1.GetOptions{})
+		created, err = b.kube.CoreV1().ConfigMaps(b.namespace).Get(ctx, ConfigMapName, metav1.GetOptions{})
 	}
-	return created, err
+	if err != nil {
+		return nil, fmt.Errorf("recording the beginning of history: %w", err)
+	}
+	return created, nil
 }
 
 // newest returns the creation time of the newest session, and the ids of the

@@ -65,8 +65,12 @@ func (w *world) ApplyResource(_ context.Context, object *unstructured.Unstructur
 			}
 		}
 		merge(next.Object, object.DeepCopy().Object)
+		metadata, isObject := object.Object["metadata"].(map[string]any)
+		if !isObject {
+			return errors.New("the object has no metadata")
+		}
 		raw, err := json.Marshal(map[string]any{
-			"f:metadata": map[string]any{"f:labels": fieldsOf(object.Object["metadata"].(map[string]any)["labels"]), "f:annotations": fieldsOf(object.Object["metadata"].(map[string]any)["annotations"])},
+			"f:metadata": map[string]any{"f:labels": fieldsOf(metadata["labels"]), "f:annotations": fieldsOf(metadata["annotations"])},
 			"f:spec":     fieldsOf(object.Object["spec"]),
 		})
 		if err != nil {
@@ -149,9 +153,10 @@ func notFound(name string) error {
 
 func fieldsOf(value any) map[string]any {
 	set := map[string]any{}
-	object, _ := value.(map[string]any)
-	for name, below := range object {
-		set["f:"+name] = fieldsOf(below)
+	if object, isObject := value.(map[string]any); isObject {
+		for name, below := range object {
+			set["f:"+name] = fieldsOf(below)
+		}
 	}
 	return set
 }

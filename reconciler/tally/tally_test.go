@@ -3,6 +3,7 @@ package tally
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -35,7 +36,7 @@ func TestAThousandEventsAtOnceAreAllCounted(t *testing.T) {
 	}
 
 	answer := httptest.NewRecorder()
-	tally.ServeHTTP(answer, httptest.NewRequest("GET", "/debug/tally", nil))
+	tally.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/debug/tally", nil))
 	var served map[string]Summary
 	if err := json.Unmarshal(answer.Body.Bytes(), &served); err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ type server struct {
 
 	process *exec.Cmd
 	ended   chan struct{}
+	problem error // how the process ended; to be read once ended is closed
 }
 
 func TestMain(m *testing.M) {
@@ -113,8 +114,8 @@ func start(folder, mode string, options ...string) (*server, error) {
 	}
 	go func() {
 		defer close(started.ended)
-		_ = started.process.Wait() // ProcessState tells how it ended
-		_ = output.Close()
+		// How the process ended is read from ProcessState.
+		started.problem = errors.Join(started.process.Wait(), output.Close())
 	}()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -133,8 +134,8 @@ func start(folder, mode string, options ...string) (*server, error) {
 		select {
 		case <-poll.C:
 		case <-started.ended:
-			logged, _ := os.ReadFile(output.Name()) // as much as there is
-			return nil, fmt.Errorf("the embedded server ended with %s: %s", started.process.ProcessState, logged)
+			logged, err := os.ReadFile(output.Name())
+			return nil, errors.Join(fmt.Errorf("the embedded server ended: %w: %s", started.problem, logged), err)
 		case <-deadline.C:
 			return nil, errors.Join(errors.New("the embedded server does not listen"), started.kill())
 		}

@@ -113,7 +113,7 @@ func awaitGone(t *testing.T, id string) {
 	harness.Eventually(t, "session "+id+" is gone upstream", func() error {
 		_, err := stand.Upstream.Sessions.GetSession(t.Context(), &ambientv1.GetSessionRequest{Id: id})
 		if status.Code(err) != codes.NotFound {
-			return fmt.Errorf("reading it: %v", err)
+			return fmt.Errorf("reading it: %w", err)
 		}
 		return nil
 	})

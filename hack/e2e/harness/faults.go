@@ -30,16 +30,16 @@ func (u *Upstream) Heal(t testing.TB) {
 func (u *Upstream) setFaults(ctx context.Context, method, body string) error {
 	request, err := http.NewRequestWithContext(ctx, method, u.control+"/faults", strings.NewReader(body))
 	if err != nil {
-		return err
+		return fmt.Errorf("making the request: %w", err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return fmt.Errorf("asking for faults: %w", err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", response.Status, answer)

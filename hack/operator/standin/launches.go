@@ -87,7 +87,7 @@ func (r *recorder) recordOnce(ctx context.Context, session Session, launch Launc
 	if missing {
 		record = newObject("v1", "ConfigMap", session.Namespace, LaunchesName)
 	} else if err != nil {
-		return err
+		return fmt.Errorf("reading the record: %w", err)
 	}
 	text, _, err := unstructured.NestedString(record.Object, "data", string(session.UID))
 	if err != nil {
@@ -101,10 +101,13 @@ func (r *recorder) recordOnce(ctx context.Context, session Session, launch Launc
 	}
 	if missing {
 		_, err = maps.Create(ctx, record, metav1.CreateOptions{})
-		return err
+	} else {
+		_, err = maps.Update(ctx, record, metav1.UpdateOptions{})
 	}
-	_, err = maps.Update(ctx, record, metav1.UpdateOptions{})
-	return err
+	if err != nil {
+		return fmt.Errorf("writing the record: %w", err)
+	}
+	return nil
 }
 
 // addLaunch returns the entry text with one launch more; the text is empty for
@@ -113,7 +116,7 @@ func addLaunch(text string, session Session, launch Launch) (string, error) {
 	var entry Launches
 	if text != "" {
 		if err := json.Unmarshal([]byte(text), &entry); err != nil {
-			return "", err
+			return "", fmt.Errorf("decoding the record: %w", err)
 		}
 	}
 	settings := session.Spec.LLMSettings

@@ -120,7 +120,10 @@ func TestOperatorRepeatsAPassThatMetAConflict(t *testing.T) {
 		kind := action.GetSubresource()
 		// Each phase's status and each clearing of annotations meets one.
 		if object, ok := action.(clienttesting.UpdateAction).GetObject().(*unstructured.Unstructured); ok {
-			phase, _, _ := unstructured.NestedString(object.Object, "status", "phase")
+			phase, _, err := unstructured.NestedString(object.Object, "status", "phase")
+			if err != nil {
+				return true, nil, err
+			}
 			kind += phase
 		}
 		conflicts[kind]++

@@ -243,7 +243,7 @@ func writeAddresses(path string, addresses Addresses) error {
 		return fmt.Errorf("encoding the addresses: %w", err)
 	}
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if err := os.WriteFile(temporary, append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(temporary, append(text, '\n'), 0o644); err != nil { //nolint:gosec // addresses are no secret, and others wait for them
 		return fmt.Errorf("writing the addresses: %w", err)
 	}
 	if err := os.Rename(temporary, path); err != nil {

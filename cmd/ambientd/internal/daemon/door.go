@@ -21,6 +21,7 @@ type door struct {
 	servers     []*grpc.Server
 	connections map[*connection]struct{}
 	closed      bool
+	problem     error
 
 	running sync.WaitGroup
 }
@@ -38,7 +39,15 @@ func (d *door) open() {
 	d.current = &room{address: d.listener.Addr(), connections: make(chan net.Conn), done: make(chan struct{})}
 	d.servers = append(d.servers, server)
 	current := d.current
-	d.running.Go(func() { _ = server.Serve(current) }) // ends when the server is stopped
+	d.running.Go(func() {
+		err := server.Serve(current)
+		if errors.Is(err, grpc.ErrServerStopped) { // even before it began
+			return
+		}
+		d.mutex.Lock()
+		d.problem = errors.Join(d.problem, err)
+		d.mutex.Unlock()
+	})
 }
 
 // serve accepts connections until the door is closed.
@@ -127,7 +136,9 @@ func (d *door) close(patience time.Duration) error {
 		}
 	}
 	d.running.Wait()
-	return err
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return errors.Join(err, d.problem)
 }
 
 // room is the listener of one server behind the door.

@@ -18,7 +18,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	if err != nil {
-		return err
+		return fmt.Errorf("reading a duration: %w", err)
 	}
 	*d = Duration(parsed)
 	return nil

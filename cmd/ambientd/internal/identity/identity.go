@@ -59,8 +59,10 @@ func WithCaller(ctx context.Context, caller Caller) context.Context {
 
 // FromContext returns the caller of a call; without one, a caller without rights.
 func FromContext(ctx context.Context) Caller {
-	caller, _ := ctx.Value(callerKey{}).(Caller)
-	return caller
+	if caller, known := ctx.Value(callerKey{}).(Caller); known {
+		return caller
+	}
+	return Caller{}
 }
 
 // Authenticator finds out the caller of each call.

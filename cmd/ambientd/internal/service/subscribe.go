@@ -29,7 +29,7 @@ func SubscribeEarly(broker *events.Broker) tap.ServerInHandle {
 		}
 		subscription, err := broker.Subscribe()
 		if err != nil {
-			return ctx, nil // the handler meets the same error and answers it
+			return ctx, nil //nolint:nilerr // the handler meets the same error and answers it
 		}
 		context.AfterFunc(ctx, subscription.Cancel)
 		return context.WithValue(ctx, subscriptionKey{}, subscription), nil

@@ -114,7 +114,7 @@ func open(path string, connections int) (*sql.DB, error) {
 	options := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "busy_timeout(10000)"}}
 	database, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: options.Encode()}).String())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("opening the database: %w", err)
 	}
 	database.SetMaxOpenConns(connections)
 	database.SetMaxIdleConns(connections)
@@ -124,21 +124,30 @@ func open(path string, connections int) (*sql.DB, error) {
 func migrate(ctx context.Context, writer *sql.DB) error {
 	transaction, err := writer.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	defer func() { _ = transaction.Rollback() }() // does nothing after Commit
+	if err := migrateIn(ctx, transaction); err != nil {
+		return errors.Join(err, transaction.Rollback())
+	}
+	if err := transaction.Commit(); err != nil {
+		return fmt.Errorf("committing the schema: %w", err)
+	}
+	return nil
+}
+
+func migrateIn(ctx context.Context, transaction *sql.Tx) error {
 	var version int
 	if err := transaction.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return err
+		return fmt.Errorf("reading the schema's version: %w", err)
 	}
 	switch version {
 	case schemaVersion:
 		return nil
 	case 0:
 		if _, err := transaction.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
-			return err
+			return fmt.Errorf("making the tables: %w", err)
 		}
-		return transaction.Commit()
+		return nil
 	default:
 		return fmt.Errorf("the file has schema version %d, this program knows %d", version, schemaVersion)
 	}

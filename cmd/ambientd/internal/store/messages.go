@@ -53,8 +53,10 @@ func (m *Messages) Insert(ctx context.Context, message *Message) error {
 	if err != nil {
 		return translate(err)
 	}
-	message.Seq, err = result.LastInsertId()
-	return err
+	if message.Seq, err = result.LastInsertId(); err != nil {
+		return fmt.Errorf("reading the number of the new message: %w", err)
+	}
+	return nil
 }
 
 // After returns the messages of a session whose Seq is greater than seq, in order

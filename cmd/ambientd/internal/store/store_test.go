@@ -100,10 +100,7 @@ func TestASavedRowMovesToTheEndAndAReadOneDoesNot(t *testing.T) {
 
 func TestShuffledPagesHoldTheSameRowsInAnotherOrder(t *testing.T) {
 	database := newDatabase(t)
-	var ids []string
-	for _, letter := range strings.Split("abcdefghijklmnopqrst", "") {
-		ids = append(ids, letter)
-	}
+	ids := strings.Split("abcdefghijklmnopqrst", "")
 	insert(t, database, ids...)
 	first, second := order(t, database, Shuffled), order(t, database, Shuffled)
 	if slices.Equal(first, second) {

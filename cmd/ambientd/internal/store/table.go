@@ -172,7 +172,7 @@ func (t *Table[R]) Lock(ctx context.Context, id string) (unlock func(), err erro
 			}, nil
 		}
 		select {
-		case <-other.(chan struct{}):
+		case <-other.(chan struct{}): //nolint:errcheck,forcetypeassert // the map holds nothing else
 		case <-ctx.Done():
 			release()
 			return nil, fmt.Errorf("waiting for the lock of %s: %w", id, ctx.Err())
@@ -196,7 +196,11 @@ func (t *Table[R]) write(ctx context.Context, statement *sql.Stmt, row *R, more 
 	if err != nil {
 		return 0, translate(err)
 	}
-	return result.RowsAffected()
+	affected, err := result.RowsAffected()
+	if err != nil {
+		return 0, fmt.Errorf("counting the changed rows: %w", err)
+	}
+	return affected, nil
 }
 
 func (t *Table[R]) fields(row *R) []any {
