@@ -12,9 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
 	mutatingadmissionpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
+	"k8s.io/apiserver/pkg/admission/plugin/resourcequota"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
+	quotageneric "k8s.io/apiserver/pkg/quota/v1/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/compatibility"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -151,12 +155,25 @@ func (o *Options) applyAdmission(config *Config, host *version.Version) error {
 	if err != nil {
 		return fmt.Errorf("making a dynamic client of the cluster: %w", err)
 	}
+	resourcequota.Register(o.Admission.Plugins)
+	o.Admission.RecommendedPluginOrder = append(o.Admission.RecommendedPluginOrder, resourcequota.PluginName)
 	generic := config.generic
 	client := admissionClient{config.client, o.UnassignedNamespace}
-	if err := o.Admission.ApplyTo(&generic.Config, generic.SharedInformerFactory, client, dynamicClient, generic.FeatureGate, generic.EffectiveVersion); err != nil {
+	if err := o.Admission.ApplyTo(&generic.Config, generic.SharedInformerFactory, client, dynamicClient, generic.FeatureGate, generic.EffectiveVersion, countingQuota{}); err != nil {
 		return fmt.Errorf("admission: %w", err)
 	}
 	return nil
+}
+
+// countingQuota lets quotas count our objects, as count/sessions.ambient.io: the
+// plugin counts the objects of every resource for which it is given nothing else.
+type countingQuota struct{}
+
+// Initialize implements admission.PluginInitializer.
+func (countingQuota) Initialize(plugin admission.Interface) {
+	if wants, ok := plugin.(initializer.WantsQuotaConfiguration); ok {
+		wants.SetQuotaConfiguration(quotageneric.NewConfiguration(nil, nil))
+	}
 }
 
 // claimEpoch takes the epoch of this process's resource versions.

@@ -131,6 +131,8 @@ func (s *starter) startControllerManager(ctx context.Context, config *rest.Confi
 		"--service-account-private-key-file="+s.pki.keyFile("service-account"),
 		"--root-ca-file="+s.pki.certificateFile("cluster-ca"),
 		"--controllers="+strings.Join(controllers, ","),
+		// A quota of a resource that is discovered later is counted at the next turn.
+		"--resource-quota-sync-period=5s",
 	)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {

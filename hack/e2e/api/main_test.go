@@ -35,6 +35,11 @@ func TestMain(m *testing.M) {
 				Pattern: regexp.MustCompile(`namespace_controller\.go.*Deletion of namespace failed.*ambient\.io/allow-cascade=true`),
 				Why:     "tests delete namespaces that hold sessions",
 			},
+			{
+				Process: controlplane.ControllerManagerName,
+				Pattern: regexp.MustCompile(`resource_quota_controller\.go.*Operation cannot be fulfilled on resourcequotas.*the object has been modified`),
+				Why:     "an accepted object is counted at the same moment, and the controller tries again",
+			},
 			{Process: controlplane.APIServerName, Pattern: malformedSelector, Why: "the table of bad input has a malformed selector"},
 			{Process: stack.APIServerName, Pattern: regexp.MustCompile(`authentication\.go.*Unable to authenticate the request.*invalid bearer token`), Why: "a test sends such a token"},
 			{Process: stack.APIServerName, Pattern: malformedSelector, Why: "the table of bad input has a malformed selector"},
