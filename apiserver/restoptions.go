@@ -12,6 +12,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/backend"
+	"github.com/ambient-code/ambient-kube/apiserver/ownership"
 	"github.com/ambient-code/ambient-kube/apiserver/storage"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
 )
@@ -38,9 +39,6 @@ func (g restOptionsGetter) GetRESTOptions(resource schema.GroupResource, _ runti
 	return options, nil
 }
 
-// reporter is the manager that reports the status of our kinds.
-const reporter = "ambient-kube-reconciler"
-
 // computedConditions are the conditions of each kind that this server fills in
 // itself.
 var (
@@ -53,6 +51,8 @@ var (
 // served is what a resource is made of.
 type served struct {
 	kind string
+	// readOnly are the fields of the specification that no client can set.
+	readOnly []string
 	// computed are the fields of the status that nobody reports.
 	computed   []string
 	conditions []string
@@ -64,7 +64,7 @@ func newRESTOptionsGetter(codec runtime.Codec, converter managedfields.TypeConve
 	getter := restOptionsGetter{}
 	for resource, served := range map[string]served{
 		"sessions": {
-			kind: "Session", computed: []string{"sessionID", "projectID"}, conditions: computedSessionConditions,
+			kind: "Session", readOnly: []string{"createdBy", "agentID"}, computed: []string{"sessionID", "projectID"}, conditions: computedSessionConditions,
 			storage: storage.Options{Journal: backends.SessionJournal, Backend: backends.Sessions, MayHold: isProject},
 		},
 		"projects": {
@@ -76,9 +76,9 @@ func newRESTOptionsGetter(codec runtime.Codec, converter managedfields.TypeConve
 			storage: storage.Options{Journal: backends.SettingsJournal, Backend: backends.Settings, MayHold: isProject},
 		},
 	} {
-		owner := &storage.StatusOwner{
-			Manager: reporter, Kind: v1alpha1.SchemeGroupVersion.WithKind(served.kind), Converter: converter,
-			Computed: served.computed, ComputedConditions: served.conditions,
+		owner := &ownership.DerivedOwners{
+			Kind: v1alpha1.SchemeGroupVersion.WithKind(served.kind), Converter: converter,
+			ReadOnly: served.readOnly, Computed: served.computed, ComputedConditions: served.conditions,
 			RequestPhases: []string{string(v1alpha1.SessionPending), string(v1alpha1.SessionStopping)},
 		}
 		options := served.storage

@@ -1,8 +1,10 @@
-package storage
+package ownership
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,25 +13,27 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 )
 
-const statusSubresource = "status"
-
-// StatusOwner derives the managedFields of the one who reports the status, instead
-// of storing them with every report: whatever stands in a status was applied by
-// that manager. Derive and Settle are made for the options of the same name
-// (PrepareExisting and Settle).
+// DerivedOwners derives the managedFields of what came from elsewhere instead of
+// storing them: whatever stands in a status was applied by the one who reports it,
+// and what nobody applied to a specification belongs to the upstream, as if the
+// upstream had made an Update. Derive and Settle are made for the options of the
+// same name (PrepareExisting and Settle).
 //
-// The entry exists only while an update is computed. An object to which nobody
+// The entries exist only while an update is computed. An object to which nobody
 // applied anything shows no managedFields, and updates of it are not tracked
 // either.
-type StatusOwner struct {
-	// Manager is the name of the field manager.
-	Manager string
-	// Kind is the kind in the version in which the status is applied.
+type DerivedOwners struct {
+	// Kind is the kind in the version in which objects are applied.
 	Kind schema.GroupVersionKind
 	// Converter knows the schema of the kind.
 	Converter managedfields.TypeConverter
+	// ReadOnly are the fields of the specification that no client can set. They
+	// belong to nobody: who names one shall hear that, and of no conflict.
+	ReadOnly []string
 	// Computed are the fields of the status that our server fills in itself, and
 	// ComputedConditions the types of such conditions. They belong to nobody: else
 	// a report without them would take them away.
@@ -40,20 +44,35 @@ type StatusOwner struct {
 	RequestPhases []string
 }
 
-// Derive adds the entry to an object. It adds none if the status holds nothing
-// that was reported.
-func (o *StatusOwner) Derive(object runtime.Object) error {
+// Derive adds the entries to an object: none for the status if it holds nothing
+// that was reported, none for the specification if anybody's fields of it are
+// recorded.
+func (o *DerivedOwners) Derive(object runtime.Object) error {
 	accessor, err := meta.Accessor(object)
 	if err != nil {
 		return err
 	}
-	others := slices.DeleteFunc(slices.Clone(accessor.GetManagedFields()), o.derived)
-	reported, err := o.reported(object)
+	stored := Stored(accessor.GetManagedFields())
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return fmt.Errorf("deriving the owners of the fields: %w", err)
+	}
+	entries := slices.Clone(stored)
+	if !slices.ContainsFunc(stored, OfSpec) {
+		fields, err := o.fields(o.asked(content))
+		if err != nil {
+			return fmt.Errorf("deriving who owns the specification: %w", err)
+		}
+		if entries, err = o.add(entries, UpstreamEntry(), fields); err != nil {
+			return fmt.Errorf("encoding who owns the specification: %w", err)
+		}
+	}
+	reported, err := o.fields(o.reported(content))
 	if err != nil {
 		return fmt.Errorf("deriving who owns the status: %w", err)
 	}
-	for _, other := range others {
-		if other.Subresource != statusSubresource || other.FieldsV1 == nil {
+	for _, other := range stored {
+		if OfSpec(other) || other.FieldsV1 == nil {
 			continue
 		}
 		// Whoever took a field over by force has it alone.
@@ -63,27 +82,32 @@ func (o *StatusOwner) Derive(object runtime.Object) error {
 		}
 		reported = reported.Difference(taken)
 	}
-	if !reported.Empty() {
-		encoded, err := reported.ToJSON()
-		if err != nil {
-			return fmt.Errorf("encoding who owns the status: %w", err)
-		}
-		others = append(others, metav1.ManagedFieldsEntry{
-			Manager:     o.Manager,
-			Operation:   metav1.ManagedFieldsOperationApply,
-			APIVersion:  o.Kind.GroupVersion().String(),
-			FieldsType:  "FieldsV1",
-			FieldsV1:    metav1.NewFieldsV1(string(encoded)),
-			Subresource: statusSubresource,
-		})
+	if entries, err = o.add(entries, ReportEntry(), reported); err != nil {
+		return fmt.Errorf("encoding who owns the status: %w", err)
 	}
-	accessor.SetManagedFields(others)
+	accessor.SetManagedFields(entries)
 	return nil
 }
 
-// Settle takes back what an update did to the derived entry: it will be derived
-// anew from what is then stored, so a report that says nothing new is no change.
-func (o *StatusOwner) Settle(existing, updated runtime.Object) error {
+func (o *DerivedOwners) add(entries []metav1.ManagedFieldsEntry, entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) ([]metav1.ManagedFieldsEntry, error) {
+	if fields.Empty() {
+		return entries, nil
+	}
+	encoded, err := fields.ToJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encoding a set of fields: %w", err)
+	}
+	entry.APIVersion = o.Kind.GroupVersion().String()
+	entry.FieldsType = "FieldsV1"
+	entry.FieldsV1 = metav1.NewFieldsV1(string(encoded))
+	return append(entries, entry), nil
+}
+
+// Settle takes back what an update did to the derived entries: they will be
+// derived anew from what is then stored, so a report that says nothing new is no
+// change. Only when somebody applies to the specification are its owners recorded
+// from then on, the upstream among them.
+func (o *DerivedOwners) Settle(existing, updated runtime.Object) error {
 	before, err := meta.Accessor(existing)
 	if err != nil {
 		return err
@@ -92,47 +116,41 @@ func (o *StatusOwner) Settle(existing, updated runtime.Object) error {
 	if err != nil {
 		return err
 	}
-	var tracked, derived []metav1.ManagedFieldsEntry
+	var derived []metav1.ManagedFieldsEntry
+	tracked := Stored(before.GetManagedFields())
 	for _, entry := range before.GetManagedFields() {
-		if o.derived(entry) {
+		if !slices.ContainsFunc(tracked, func(stored metav1.ManagedFieldsEntry) bool { return sameWriter(stored, entry) }) {
 			derived = append(derived, entry)
-		} else {
-			tracked = append(tracked, entry)
 		}
 	}
-	entries := slices.DeleteFunc(slices.Clone(after.GetManagedFields()), o.derived)
-	if len(tracked) == 0 && !slices.ContainsFunc(entries, applied) {
+	entries := Stored(after.GetManagedFields())
+	switch {
+	case len(tracked) == 0 && !slices.ContainsFunc(entries, applied):
 		// The library tracks updates once anybody has applied; here that was only
-		// the derived entry.
+		// a derived entry.
 		entries = nil
+	case slices.ContainsFunc(entries, OfSpec):
+		// The upstream's entry is recorded with the others now.
+		derived = slices.DeleteFunc(derived, OfSpec)
 	}
 	after.SetManagedFields(append(entries, derived...))
 	return nil
 }
 
-func (o *StatusOwner) derived(entry metav1.ManagedFieldsEntry) bool {
-	return entry.Manager == o.Manager && entry.Subresource == statusSubresource && applied(entry)
+func sameWriter(a, b metav1.ManagedFieldsEntry) bool {
+	return a.Manager == b.Manager && a.Operation == b.Operation && a.Subresource == b.Subresource && a.APIVersion == b.APIVersion
 }
 
 func applied(entry metav1.ManagedFieldsEntry) bool {
 	return entry.Operation == metav1.ManagedFieldsOperationApply
 }
 
-// reported returns the fields of the status that were reported.
-func (o *StatusOwner) reported(object runtime.Object) (*fieldpath.Set, error) {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil, err
-	}
-	status, _, err := unstructured.NestedMap(content, statusSubresource)
-	if err != nil {
-		return nil, err
-	}
-	o.leaveOutComputed(status)
-	if len(status) == 0 {
+// fields returns the fields of a part of an object.
+func (o *DerivedOwners) fields(part map[string]any) (*fieldpath.Set, error) {
+	if len(part) == 0 {
 		return fieldpath.NewSet(), nil
 	}
-	alone := &unstructured.Unstructured{Object: map[string]any{statusSubresource: status}}
+	alone := &unstructured.Unstructured{Object: part}
 	alone.SetGroupVersionKind(o.Kind)
 	typed, err := o.Converter.ObjectToTyped(alone)
 	if err != nil {
@@ -140,7 +158,7 @@ func (o *StatusOwner) reported(object runtime.Object) (*fieldpath.Set, error) {
 	}
 	fields, err := typed.ToFieldSet()
 	if err != nil {
-		return nil, fmt.Errorf("listing the fields of the status: %w", err)
+		return nil, fmt.Errorf("listing the fields: %w", err)
 	}
 	return fields.Difference(typeFields), nil
 }
@@ -151,7 +169,55 @@ var typeFields = fieldpath.NewSet(
 	fieldpath.MakePathOrDie("kind"),
 )
 
-func (o *StatusOwner) leaveOutComputed(status map[string]any) {
+// asked returns what somebody asked for: the specification, labels and annotations.
+func (o *DerivedOwners) asked(content map[string]any) map[string]any {
+	part := map[string]any{}
+	if spec, ok := content["spec"].(map[string]any); ok {
+		spec = maps.Clone(spec)
+		for _, name := range o.ReadOnly {
+			delete(spec, name)
+		}
+		if len(spec) > 0 {
+			part["spec"] = spec
+		}
+	}
+	metadata, ok := content["metadata"].(map[string]any)
+	if !ok {
+		return part
+	}
+	texts := map[string]any{}
+	for _, kind := range []string{"labels", "annotations"} {
+		values, ok := metadata[kind].(map[string]any)
+		if !ok {
+			continue
+		}
+		values = maps.Clone(values)
+		// What our server computes or gives a meaning belongs to nobody.
+		maps.DeleteFunc(values, func(key string, _ any) bool { return strings.HasPrefix(key, v1alpha1.GroupName+"/") })
+		if len(values) > 0 {
+			texts[kind] = values
+		}
+	}
+	if len(texts) > 0 {
+		part["metadata"] = texts
+	}
+	return part
+}
+
+// reported returns what was reported of the status.
+func (o *DerivedOwners) reported(content map[string]any) map[string]any {
+	status, ok := content["status"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	o.leaveOutComputed(status)
+	if len(status) == 0 {
+		return nil
+	}
+	return map[string]any{"status": status}
+}
+
+func (o *DerivedOwners) leaveOutComputed(status map[string]any) {
 	for _, name := range o.Computed {
 		delete(status, name)
 	}

@@ -20,9 +20,6 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 )
 
-// UpstreamManager is the manager of the fields that were changed upstream.
-const UpstreamManager = "ambient-api-server"
-
 // NewTypeConverter returns what turns the group's objects into typed values with
 // the schema that the server publishes.
 func NewTypeConverter(config *common.OpenAPIV3Config) (managedfields.TypeConverter, error) {

@@ -24,15 +24,16 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient"
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/openapi"
+	"github.com/ambient-code/ambient-kube/apiserver/ownership"
 )
 
-const reporter = "reporter"
+const reporter = ownership.ReportManager
 
 // reports is a stand of sessions whose status is reported by server-side apply,
 // as the API machinery does it.
 type reports struct {
 	*stand
-	owner   *StatusOwner
+	owner   *ownership.DerivedOwners
 	manager *managedfields.FieldManager
 	spec    *managedfields.FieldManager
 }
@@ -45,8 +46,8 @@ func newReports(t *testing.T) *reports {
 	ambient.Install(scheme)
 	kind := v1alpha1.SchemeGroupVersion.WithKind("Session")
 	converter := typeConverter(t, scheme)
-	owner := &StatusOwner{
-		Manager:            reporter,
+	owner := &ownership.DerivedOwners{
+		ReadOnly:           []string{"createdBy"},
 		Kind:               kind,
 		Converter:          converter,
 		Computed:           []string{"sessionID", "projectID"},
@@ -73,7 +74,7 @@ func newReports(t *testing.T) *reports {
 	// A backend does not store what is derived.
 	r.upstream.stored = func(object runtime.Object) {
 		session := object.(*v1alpha1.Session)
-		session.ManagedFields = slices.DeleteFunc(session.ManagedFields, owner.derived)
+		session.ManagedFields = ownership.Stored(session.ManagedFields)
 	}
 	return r
 }
@@ -176,14 +177,20 @@ func TestDecision9TheReporterOwnsWhatWasReported(t *testing.T) {
 			if err := r.owner.Derive(object); err != nil {
 				t.Fatal(err)
 			}
-			var got string
+			var got, upstream string
 			var others []string
 			for _, entry := range object.ManagedFields {
-				if r.owner.derived(entry) {
+				switch {
+				case entry.Manager == reporter:
 					got = entry.FieldsV1.GetRawString()
-				} else {
+				case entry.Manager == ownership.UpstreamManager:
+					upstream = entry.FieldsV1.GetRawString()
+				default:
 					others = append(others, entry.Manager)
 				}
+			}
+			if wanted := len(test.stored) == 0 || !slices.ContainsFunc(test.stored, ownership.OfSpec); wanted != (upstream == `{"f:spec":{"f:prompt":{}}}`) {
+				t.Errorf("the upstream owns %q", upstream)
 			}
 			if got != test.want || !slices.Equal(others, test.others) {
 				t.Errorf("got %s beside %v\nwant %s beside %v", got, others, test.want, test.others)
@@ -296,7 +303,34 @@ func TestDecision9AnObjectThatNobodyAppliedToShowsNoManagedFields(t *testing.T) 
 	for _, entry := range out.ManagedFields {
 		managers = append(managers, entry.Manager)
 	}
-	if !slices.Equal(managers, []string{"gitops"}) {
+	slices.Sort(managers)
+	if !slices.Equal(managers, []string{ownership.UpstreamManager, "gitops"}) {
 		t.Errorf("after an apply: %v", managers)
+	}
+}
+
+// What came from the upstream is not taken over silently, by the first who
+// applies as little as by the next.
+func TestDecision9AnApplyConflictsWithTheUpstream(t *testing.T) {
+	r := newReports(t)
+	r.born(t, `{"sessionID": "Abc"}`)
+	for range 2 {
+		_, err := r.apply(t, r.spec, "gitops", `"spec":{"prompt":"other"}`, false)
+		if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), ownership.UpstreamManager) || !strings.Contains(err.Error(), ".spec.prompt") {
+			t.Fatalf("got %v", err)
+		}
+		// A field beside it is free.
+		if _, err := r.apply(t, r.spec, "person", `"spec":{"displayName":"mine"}`, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := r.apply(t, r.spec, "gitops", `"spec":{"prompt":"other"}`, true)
+	if err != nil || out.Spec.Prompt != "other" {
+		t.Fatalf("by force: %v, %v", out.Spec.Prompt, err)
+	}
+	for _, entry := range out.ManagedFields {
+		if entry.Manager == ownership.UpstreamManager {
+			t.Errorf("afterwards the upstream still owns %s", entry.FieldsV1.GetRawString())
+		}
 	}
 }

@@ -8,16 +8,13 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ambient-code/ambient-kube/apiserver/ownership"
 )
 
 const (
 	labelsColumn      = "labels"
 	annotationsColumn = "annotations"
-
-	// statusManager is the field manager of the status that the reconciler
-	// writes. Its fields are derived from the status and never stored.
-	statusManager     = "ambient-kube-reconciler"
-	statusSubresource = "status"
 )
 
 // reservedKeys are the annotations that are never shown.
@@ -152,19 +149,8 @@ func (t *Translator) takeMetadata(r *Reserved, meta *metav1.ObjectMeta) {
 		OwnerReferences:            meta.OwnerReferences,
 		DeletionTimestamp:          meta.DeletionTimestamp,
 		DeletionGracePeriodSeconds: meta.DeletionGracePeriodSeconds,
-		ManagedFields:              storedManagedFields(meta.ManagedFields),
+		ManagedFields:              ownership.Stored(meta.ManagedFields),
 	})
-}
-
-// storedManagedFields leaves out the entries that are derived.
-func storedManagedFields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
-	var stored []metav1.ManagedFieldsEntry
-	for _, e := range entries {
-		if e.Manager != statusManager || e.Subresource != statusSubresource {
-			stored = append(stored, e)
-		}
-	}
-	return stored
 }
 
 // objectMeta is the metadata that every object has.

@@ -197,6 +197,14 @@ func TestDecision9NobodyOwnsWhatNobodyAppliedTo(t *testing.T) {
 	if managed := o.get(t).Metadata.ManagedFields; len(managed) != 0 {
 		t.Errorf("managedFields %v", managed)
 	}
+	// Yet what came from the upstream is not taken over silently.
+	conflict := o.apply(t, "pipeline", `"displayName":"mine"`, "")
+	if conflict.Code != 409 || !strings.Contains(conflict.Status.Message, `"ambient-api-server"`) || fmt.Sprint(conflict.Causes()) != "[.spec.displayName]" {
+		t.Errorf("apply of another value: %d %s", conflict.Code, conflict.Body)
+	}
+	if got := decode(t, o.apply(t, "pipeline", `"displayName":"mine"`, "&force=true")); string(got.Spec["displayName"]) != `"mine"` || fmt.Sprint(got.owners("displayName")) != "[pipeline]" {
+		t.Errorf("after the apply by force: %v, owned by %v", got.Spec, got.Metadata.ManagedFields)
+	}
 }
 
 // When the upstream changes what somebody applied, that is an update by the
