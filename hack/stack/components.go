@@ -79,7 +79,13 @@ func (s *Stack) startExtension(ctx context.Context) (*process.Process, error) {
 		return available(ctx, client)
 	}
 	kubeconfig := s.files.kubeconfig(APIServerName)
-	return s.group.Start(ctx, s.spec(APIServerName, ready,
+	upstream := []string{"--upstream-address=" + s.UpstreamAddress(), "--upstream-token-file=" + s.UpstreamTokenFile()}
+	if authority := s.UpstreamCAFile(); authority != "" {
+		upstream = append(upstream, "--upstream-ca-file="+authority)
+	} else {
+		upstream = append(upstream, "--upstream-tls=false")
+	}
+	return s.group.Start(ctx, s.spec(APIServerName, ready, append(upstream,
 		"--bind-address=127.0.0.1",
 		"--secure-port="+strconv.Itoa(s.extensionPort),
 		"--tls-cert-file="+s.files.certificate(),
@@ -87,11 +93,8 @@ func (s *Stack) startExtension(ctx context.Context) (*process.Process, error) {
 		"--kubeconfig="+kubeconfig,
 		"--authentication-kubeconfig="+kubeconfig,
 		"--authorization-kubeconfig="+kubeconfig,
-		"--upstream-address="+s.UpstreamAddress(),
-		"--upstream-tls=false",
-		"--upstream-token-file="+s.files.token,
 		"--lease-namespace="+Namespace,
-	))
+	)...))
 }
 
 // available asks kube-apiserver whether it reaches our API.

@@ -46,6 +46,17 @@ func Names() []string {
 // Namespace holds our accounts and leases.
 const Namespace = "ambient-system"
 
+// ExternalUpstream is a server that runs already and is used in place of ambientd.
+type ExternalUpstream struct {
+	// Address is host and port of its gRPC services.
+	Address string
+	// TokenFile holds the token with which it shows everything.
+	TokenFile string
+	// CAFile holds the certificate authority (PEM) that it is verified by. Without
+	// it the server is spoken to in plain text.
+	CAFile string
+}
+
 // Options say what to run, and where.
 type Options struct {
 	// Directory keeps all state. It is made when missing, for us alone.
@@ -62,6 +73,8 @@ type Options struct {
 	ControlPlaneBinaries string
 	// Detach lets the processes live on when we end; Stop ends them.
 	Detach bool
+	// ExternalUpstream, if set, is used in place of an ambientd of our own.
+	ExternalUpstream *ExternalUpstream
 	// Without names processes that are not to be started: OperatorName,
 	// ReconcilerName, controlplane.ControllerManagerName.
 	Without []string
@@ -74,7 +87,7 @@ type Options struct {
 }
 
 // Stack is a running system. Its processes may be killed and restarted; those
-// that were not to be started are nil.
+// that were not to be started are nil, and so is an external upstream.
 type Stack struct {
 	*controlplane.ControlPlane
 	// Upstream, Extension, Operator and Reconciler are ours; the control
@@ -147,7 +160,12 @@ func (s *Stack) Stop(ctx context.Context) error {
 }
 
 // UpstreamAddress is host and port of the upstream's gRPC services.
-func (s *Stack) UpstreamAddress() string { return ports.Address(s.upstreamPort) }
+func (s *Stack) UpstreamAddress() string {
+	if external := s.options.ExternalUpstream; external != nil {
+		return external.Address
+	}
+	return ports.Address(s.upstreamPort)
+}
 
 // UpstreamControlAddress is host and port of the interface that injects faults
 // into the upstream.
@@ -155,7 +173,21 @@ func (s *Stack) UpstreamControlAddress() string { return ports.Address(s.control
 
 // UpstreamTokenFile is the file of the token with which the upstream shows
 // everything.
-func (s *Stack) UpstreamTokenFile() string { return s.files.token }
+func (s *Stack) UpstreamTokenFile() string {
+	if external := s.options.ExternalUpstream; external != nil {
+		return external.TokenFile
+	}
+	return s.files.token
+}
+
+// UpstreamCAFile is the file of the certificate authority of an upstream with TLS;
+// empty for one in plain text.
+func (s *Stack) UpstreamCAFile() string {
+	if external := s.options.ExternalUpstream; external != nil {
+		return external.CAFile
+	}
+	return ""
+}
 
 // ExtensionAddress is host and port of our API server itself, which
 // kube-apiserver stands in front of. Its certificate bears ServerName.
@@ -230,9 +262,11 @@ func (s *Stack) prepare() error {
 
 func (s *Stack) start(ctx context.Context) error {
 	var err error
-	s.options.Progress("starting " + UpstreamName + ", the upstream")
-	if s.Upstream, err = s.startUpstream(ctx); err != nil {
-		return err
+	if s.options.ExternalUpstream == nil {
+		s.options.Progress("starting " + UpstreamName + ", the upstream")
+		if s.Upstream, err = s.startUpstream(ctx); err != nil {
+			return err
+		}
 	}
 	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{
 		Directory: s.options.Directory, Binaries: s.options.ControlPlaneBinaries,

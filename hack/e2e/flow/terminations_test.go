@@ -17,6 +17,7 @@ import (
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/operator/standin"
 	"github.com/ambient-code/ambient-kube/hack/process"
+	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
 // exitTimeout is how long a program may take to end when it is asked to.
@@ -154,6 +155,9 @@ func TestKilledPartsComeBack(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			if test.process == nil {
+				stand.NeedsEmbeddedUpstream(t)
+			}
 			c := newCast(t)
 			kill(t, test.process)
 			test.away(t, c)
@@ -317,6 +321,10 @@ func terminate(t *testing.T, p *process.Process) {
 // under way, and what was under way is finished after its return.
 func TestProgramsEndOnSIGTERM(t *testing.T) {
 	for _, p := range []*process.Process{stand.Stack.Reconciler, stand.Stack.Extension, stand.Stack.Upstream, stand.Stack.Operator} {
+		if p == nil {
+			t.Run(stack.UpstreamName, func(t *testing.T) { stand.NeedsEmbeddedUpstream(t) })
+			continue
+		}
 		t.Run(p.Name(), func(t *testing.T) {
 			project := stand.NewProject(t)
 			first := stand.NewSession(t, project, "first").Status.SessionID

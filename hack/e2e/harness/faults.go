@@ -9,10 +9,20 @@ import (
 	"testing"
 )
 
+// needControl skips the test at a server that is not ours: see
+// Stand.NeedsEmbeddedUpstream.
+func (u *Upstream) needControl(t testing.TB) {
+	t.Helper()
+	if u.control == "" {
+		t.Skip("needs the fault switches of the embedded upstream")
+	}
+}
+
 // Fault makes the upstream faulty until the test ends. The settings are those of
 // its control interface, as JSON. Tests that call it run alone.
 func (u *Upstream) Fault(t testing.TB, settings string) {
 	t.Helper()
+	u.needControl(t)
 	t.Cleanup(func() { u.Heal(t) })
 	if err := u.setFaults(t.Context(), http.MethodPut, settings); err != nil {
 		t.Fatalf("making the upstream faulty: %v", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -41,6 +42,8 @@ type Stand struct {
 	Upstream *Upstream
 
 	names counter
+	// run is in all names at an upstream that remembers the names of earlier runs.
+	run string
 }
 
 // Main starts a stand, hands it to the function, runs the package's tests,
@@ -51,6 +54,7 @@ func Main(m *testing.M, options Options, use func(*Stand)) int {
 		return complain(fmt.Errorf("making a directory: %w", err))
 	}
 	options.Stack.Directory = directory
+	options.Stack.ExternalUpstream = externalUpstream()
 	stand, err := start(options)
 	if err != nil {
 		return complain(fmt.Errorf("starting the stand in %s: %w", directory, err))
@@ -75,6 +79,27 @@ func Main(m *testing.M, options Options, use func(*Stand)) int {
 	return 0
 }
 
+// externalUpstream is the server that the environment names, if it does, with the
+// names that the conformance suite has.
+func externalUpstream() *stack.ExternalUpstream {
+	address := os.Getenv("AMBIENT_CONFORMANCE_ADDRESS")
+	if address == "" {
+		return nil
+	}
+	return &stack.ExternalUpstream{
+		Address: address, TokenFile: os.Getenv("AMBIENT_CONFORMANCE_TOKEN_FILE"), CAFile: os.Getenv("AMBIENT_CONFORMANCE_CA_FILE"),
+	}
+}
+
+// NeedsEmbeddedUpstream skips a test that kills or starts the upstream, if that is
+// somebody else's server.
+func (s *Stand) NeedsEmbeddedUpstream(t testing.TB) {
+	t.Helper()
+	if s.Stack.Upstream == nil {
+		t.Skip("kills or starts the upstream, which is not ours here")
+	}
+}
+
 func complain(err error) int {
 	fmt.Fprintln(os.Stderr, "FAIL:", err)
 	return 1
@@ -88,6 +113,9 @@ func start(options Options) (stand *Stand, err error) {
 		return nil, err
 	}
 	stand = &Stand{Stack: running}
+	if options.Stack.ExternalUpstream != nil {
+		stand.run = strconv.FormatInt(time.Now().Unix(), 36) + "-"
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, stand.stop())

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -25,7 +26,9 @@ type Upstream struct {
 	Settings ambientv1.ProjectSettingsServiceClient
 
 	connection *grpc.ClientConn
-	control    string
+	// control is the address of the interface that injects faults; empty for a
+	// server that is not ours.
+	control string
 }
 
 // bearer sends the token over a connection in plain text.
@@ -44,20 +47,30 @@ func newUpstream(running *stack.Stack) (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the upstream's token: %w", err)
 	}
+	transport := insecure.NewCredentials()
+	if authority := running.UpstreamCAFile(); authority != "" {
+		if transport, err = credentials.NewClientTLSFromFile(authority, ""); err != nil {
+			return nil, fmt.Errorf("reading the upstream's certificate authority: %w", err)
+		}
+	}
 	connection, err := grpc.NewClient(running.UpstreamAddress(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(bearer(strings.TrimSpace(string(token)))),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the upstream: %w", err)
 	}
-	return &Upstream{
+	upstream := &Upstream{
 		Sessions: ambientv1.NewSessionServiceClient(connection),
 		Projects: ambientv1.NewProjectServiceClient(connection),
 		Settings: ambientv1.NewProjectSettingsServiceClient(connection),
 
-		connection: connection, control: "http://" + running.UpstreamControlAddress(),
-	}, nil
+		connection: connection,
+	}
+	if running.Upstream != nil {
+		upstream.control = "http://" + running.UpstreamControlAddress()
+	}
+	return upstream, nil
 }
 
 func (u *Upstream) close() error {
@@ -170,6 +183,7 @@ func (u *Upstream) Rows(t testing.TB) Rows {
 // by the method's name. Only a test that no other runs beside can compare them.
 func (u *Upstream) Calls(t testing.TB) map[string]int64 {
 	t.Helper()
+	u.needControl(t)
 	response, err := http.Get(u.control + "/counters")
 	if err != nil {
 		t.Fatalf("reading the upstream's counters: %v", err)

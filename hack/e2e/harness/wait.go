@@ -68,5 +68,5 @@ func (s *Stand) Name(t testing.TB) string {
 	const longest = 40
 	readable := notInNames.ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-")
 	readable = strings.Trim(readable[:min(len(readable), longest)], "-")
-	return fmt.Sprintf("%s-%d", readable, s.names.Add(1))
+	return fmt.Sprintf("%s-%s%d", readable, s.run, s.names.Add(1))
 }

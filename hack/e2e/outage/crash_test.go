@@ -26,6 +26,9 @@ func TestCrashes(t *testing.T) {
 	}
 	for _, crash := range crashes {
 		t.Run(crash.name, func(t *testing.T) {
+			if crash.processes[0] == nil {
+				stand.NeedsEmbeddedUpstream(t)
+			}
 			changed, removed := rows(t, project), rows(t, project)
 			mirror.AwaitEqual(t)
 			listed(t, 2)
@@ -88,6 +91,7 @@ func rows(t *testing.T, project string) []string {
 // A kubectl get -w that was open all the time sees a change that was made after
 // the upstream had crashed.
 func TestAnOpenWatchOutlivesTheUpstream(t *testing.T) {
+	stand.NeedsEmbeddedUpstream(t)
 	project := stand.NewProject(t)
 	session := stand.NewSession(t, project, "watched")
 	watching := stand.StartKubectl(t, "get", "sessions.ambient.io", "-n", project, "-w", "--output-watch-events", "--no-headers")

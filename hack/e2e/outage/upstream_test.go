@@ -25,6 +25,7 @@ func await503(t *testing.T, request harness.Request) {
 }
 
 func TestTheUpstreamIsStopped(t *testing.T) {
+	stand.NeedsEmbeddedUpstream(t)
 	project := stand.NewProject(t)
 	kept := stand.NewSession(t, project, "kept")
 	mirror := stand.NewMirror(t)
@@ -117,6 +118,7 @@ func TestTheUpstreamIsStopped(t *testing.T) {
 // Our server starts while the upstream is away: it describes itself and says that
 // it knows nothing yet, rather than showing an empty world.
 func TestOurServerStartsBeforeTheUpstream(t *testing.T) {
+	stand.NeedsEmbeddedUpstream(t)
 	project := stand.NewProject(t)
 	stand.NewSession(t, project, "kept")
 	mirror := stand.NewMirror(t)
