@@ -68,6 +68,9 @@ clean: $(BIN)/up ## stop everything, remove the data; built programs stay
 ##@ Build
 .PHONY: build binary binaries control-plane race generate
 
+# By this, kubectl completes what is typed behind kubectl ambient.
+COMPLETION := cmd/kubectl-ambient/kubectl_complete-ambient
+
 build: preflight binaries ## build our programs into .build/bin
 binary: build ## the same
 
@@ -75,6 +78,7 @@ binaries: | preflight
 	@echo "Building our programs into $(BIN)."
 	@mkdir -p $(BIN)
 	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./hack/up ./hack/operator
+	@install -m 755 $(COMPLETION) $(BIN)/
 
 $(BIN)/up: | preflight
 	@mkdir -p $(BIN)
@@ -89,8 +93,9 @@ $(KUBE)/.built: hack/kube/go.mod hack/kube/etcd/main.go | preflight
 race: binaries
 	@echo "Building our programs with the race detector into $(RACE). The first time, this takes about 10 minutes."
 	@mkdir -p $(RACE)
-	@$(RACE_ENV) $(GO) build $(RACE_FLAGS) -ldflags '$(LDFLAGS)' -o $(RACE)/ ./cmd/ambient-kube-apiserver ./cmd/ambient-kube-reconciler ./hack/operator
+	@$(RACE_ENV) $(GO) build $(RACE_FLAGS) -ldflags '$(LDFLAGS)' -o $(RACE)/ ./cmd/ambient-kube-apiserver ./cmd/ambient-kube-reconciler ./cmd/kubectl-ambient ./hack/operator
 	@cp -p $(BIN)/ambientd $(RACE)/ambientd
+	@install -m 755 $(COMPLETION) $(RACE)/
 
 generate: preflight ## generate code from .proto files and API types
 	$(GO) run ./hack/protogen

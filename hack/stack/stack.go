@@ -209,6 +209,12 @@ func (s *Stack) KubectlPath() string {
 	return filepath.Join(s.options.ControlPlaneBinaries, "kubectl")
 }
 
+// ProgramPath is a value of PATH by which kubectl and our programs are found, the
+// plugin of kubectl among them.
+func (s *Stack) ProgramPath() string {
+	return strings.Join([]string{s.options.ControlPlaneBinaries, s.options.Binaries, os.Getenv("PATH")}, string(os.PathListSeparator))
+}
+
 // Kubectl runs kubectl as the administrator and returns what it printed on
 // standard output; what it printed on standard error is in the error.
 func (s *Stack) Kubectl(ctx context.Context, arguments ...string) (string, error) {

@@ -34,6 +34,8 @@ func (s *stand) keepTour(running *stack.Stack) error {
 		"kubectl explain sessions.spec --api-version=ambient.io/v1alpha1 --recursive",
 		"kubectl -n payments get sessions.ambient.io,agenticsessions",
 		"kubectl -n payments describe sessions.ambient.io flaky-test",
+		"kubectl ambient status flaky-test -n payments",
+		"kubectl ambient stop flaky-test -n payments --wait",
 	} {
 		fmt.Fprintf(&text, "  %s\n", command)
 	}

@@ -70,7 +70,7 @@ func (s *Stand) TryKubectl(t testing.TB, input string, arguments ...string) Outp
 func (s *Stand) kubectl(ctx context.Context, arguments []string) *exec.Cmd {
 	command := exec.CommandContext(ctx, s.Stack.KubectlPath(), arguments...)
 	directory := filepath.Dir(s.Stack.Kubeconfig())
-	command.Env = process.Environment("KUBECONFIG="+s.Stack.Kubeconfig(), "KUBECACHEDIR="+filepath.Join(directory, "kubectl-cache"))
+	command.Env = process.Environment("KUBECONFIG="+s.Stack.Kubeconfig(), "KUBECACHEDIR="+filepath.Join(directory, "kubectl-cache"), "PATH="+s.Stack.ProgramPath())
 	return command
 }
 

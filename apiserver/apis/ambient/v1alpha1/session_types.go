@@ -6,6 +6,8 @@ import (
 )
 
 // +genclient
+// +genclient:method=Start,verb=create,subresource=start,input=SessionRequest
+// +genclient:method=Stop,verb=create,subresource=stop,input=SessionRequest
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // Session is one run of an AI coding agent. It lives in the namespace of its

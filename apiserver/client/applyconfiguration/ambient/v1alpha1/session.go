@@ -73,10 +73,22 @@ func ExtractSession(session *ambientv1alpha1.Session, fieldManager string) (*Ses
 	return ExtractSessionFrom(session, fieldManager, "")
 }
 
+// ExtractSessionStart extracts the applied configuration owned by fieldManager from
+// session for the start subresource.
+func ExtractSessionStart(session *ambientv1alpha1.Session, fieldManager string) (*SessionApplyConfiguration, error) {
+	return ExtractSessionFrom(session, fieldManager, "start")
+}
+
 // ExtractSessionStatus extracts the applied configuration owned by fieldManager from
 // session for the status subresource.
 func ExtractSessionStatus(session *ambientv1alpha1.Session, fieldManager string) (*SessionApplyConfiguration, error) {
 	return ExtractSessionFrom(session, fieldManager, "status")
+}
+
+// ExtractSessionStop extracts the applied configuration owned by fieldManager from
+// session for the stop subresource.
+func ExtractSessionStop(session *ambientv1alpha1.Session, fieldManager string) (*SessionApplyConfiguration, error) {
+	return ExtractSessionFrom(session, fieldManager, "stop")
 }
 
 func (b SessionApplyConfiguration) IsApplyConfiguration() {}

@@ -35,6 +35,9 @@ type SessionInterface interface {
 	Apply(ctx context.Context, session *applyconfigurationambientv1alpha1.SessionApplyConfiguration, opts v1.ApplyOptions) (result *ambientv1alpha1.Session, err error)
 	// Add a +genclient:noStatus comment above the type to avoid generating ApplyStatus().
 	ApplyStatus(ctx context.Context, session *applyconfigurationambientv1alpha1.SessionApplyConfiguration, opts v1.ApplyOptions) (result *ambientv1alpha1.Session, err error)
+	Start(ctx context.Context, sessionName string, sessionRequest *ambientv1alpha1.SessionRequest, opts v1.CreateOptions) (*ambientv1alpha1.Session, error)
+	Stop(ctx context.Context, sessionName string, sessionRequest *ambientv1alpha1.SessionRequest, opts v1.CreateOptions) (*ambientv1alpha1.Session, error)
+
 	SessionExpansion
 }
 
@@ -55,4 +58,34 @@ func newSessions(c *AmbientV1alpha1Client, namespace string) *sessions {
 			func() *ambientv1alpha1.SessionList { return &ambientv1alpha1.SessionList{} },
 		),
 	}
+}
+
+// Start takes the representation of a sessionRequest and creates it.  Returns the server's representation of the session, and an error, if there is any.
+func (c *sessions) Start(ctx context.Context, sessionName string, sessionRequest *ambientv1alpha1.SessionRequest, opts v1.CreateOptions) (result *ambientv1alpha1.Session, err error) {
+	result = &ambientv1alpha1.Session{}
+	err = c.GetClient().Post().
+		Namespace(c.GetNamespace()).
+		Resource("sessions").
+		Name(sessionName).
+		SubResource("start").
+		VersionedParams(&opts, scheme.ParameterCodec).
+		Body(sessionRequest).
+		Do(ctx).
+		Into(result)
+	return
+}
+
+// Stop takes the representation of a sessionRequest and creates it.  Returns the server's representation of the session, and an error, if there is any.
+func (c *sessions) Stop(ctx context.Context, sessionName string, sessionRequest *ambientv1alpha1.SessionRequest, opts v1.CreateOptions) (result *ambientv1alpha1.Session, err error) {
+	result = &ambientv1alpha1.Session{}
+	err = c.GetClient().Post().
+		Namespace(c.GetNamespace()).
+		Resource("sessions").
+		Name(sessionName).
+		SubResource("stop").
+		VersionedParams(&opts, scheme.ParameterCodec).
+		Body(sessionRequest).
+		Do(ctx).
+		Into(result)
+	return
 }

@@ -3,10 +3,14 @@
 package fake
 
 import (
+	context "context"
+
 	v1alpha1 "github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	ambientv1alpha1 "github.com/ambient-code/ambient-kube/apiserver/client/applyconfiguration/ambient/v1alpha1"
 	typedambientv1alpha1 "github.com/ambient-code/ambient-kube/apiserver/client/versioned/typed/ambient/v1alpha1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gentype "k8s.io/client-go/gentype"
+	testing "k8s.io/client-go/testing"
 )
 
 // fakeSessions implements SessionInterface
@@ -32,4 +36,28 @@ func newFakeSessions(fake *FakeAmbientV1alpha1, namespace string) typedambientv1
 		),
 		fake,
 	}
+}
+
+// Start takes the representation of a sessionRequest and creates it.  Returns the server's representation of the session, and an error, if there is any.
+func (c *fakeSessions) Start(ctx context.Context, sessionName string, sessionRequest *v1alpha1.SessionRequest, opts v1.CreateOptions) (result *v1alpha1.Session, err error) {
+	emptyResult := &v1alpha1.Session{}
+	obj, err := c.Fake.
+		Invokes(testing.NewCreateSubresourceActionWithOptions(c.Resource(), sessionName, "start", c.Namespace(), sessionRequest, opts), emptyResult)
+
+	if obj == nil {
+		return emptyResult, err
+	}
+	return obj.(*v1alpha1.Session), err
+}
+
+// Stop takes the representation of a sessionRequest and creates it.  Returns the server's representation of the session, and an error, if there is any.
+func (c *fakeSessions) Stop(ctx context.Context, sessionName string, sessionRequest *v1alpha1.SessionRequest, opts v1.CreateOptions) (result *v1alpha1.Session, err error) {
+	emptyResult := &v1alpha1.Session{}
+	obj, err := c.Fake.
+		Invokes(testing.NewCreateSubresourceActionWithOptions(c.Resource(), sessionName, "stop", c.Namespace(), sessionRequest, opts), emptyResult)
+
+	if obj == nil {
+		return emptyResult, err
+	}
+	return obj.(*v1alpha1.Session), err
 }
