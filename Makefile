@@ -100,6 +100,7 @@ race: binaries
 generate: preflight ## generate code from .proto files and API types
 	$(GO) run ./hack/protogen
 	hack/codegen.sh
+	$(GO) run ./hack/phases >docs/phases.md
 
 ##@ Check
 .PHONY: preflight fmt lint verify test unit e2e conformance bench soak fuzz

@@ -8,19 +8,13 @@ import (
 	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
-// abandoned is what the library of all API servers says of a request whose client
-// is gone.
-var abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled)|` +
-	`(wrap|timeout)\.go.*(Timeout or abort while handling|Post-timeout activity)|` +
-	`finisher\.go.*post-timeout activity.*panicked: false`)
-
 // allowed is what the programs around ours say while a part is away. Our own
 // code says nothing of that kind: that a part is away is no error of ours.
 var allowed = []harness.Allowed{
 	{Process: controlplane.ControllerManagerName, Pattern: regexp.MustCompile(`.`), Why: "nothing that it does is ours, and it complains of every part that is away"},
 	{Process: controlplane.APIServerName, Pattern: regexp.MustCompile(`ambient\.io`), Why: "our server is away"},
-	{Process: controlplane.APIServerName, Pattern: abandoned, Why: "a client was killed while it waited"},
-	{Process: stack.APIServerName, Pattern: abandoned, Why: "a client was killed while it waited"},
+	{Process: controlplane.APIServerName, Pattern: harness.Abandoned, Why: "a client was killed while it waited"},
+	{Process: stack.APIServerName, Pattern: harness.Abandoned, Why: "a client was killed while it waited"},
 	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`(webhook|errors)\.go.*subjectaccessreviews.*context canceled`), Why: "a client was killed while it waited"},
 	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`(reflector\.go.*Failed to watch.*forbidden|typeconverter\.go.*failed to fetch openapi paths)`), Why: "libraries in it complain while kube-apiserver is away or has not read its roles yet"},
 	{Process: stack.ReconcilerName, Pattern: regexp.MustCompile(`Unable to write event \(may retry after sleeping\).*(EOF|connection refused|connection reset)`), Why: "the library that sends events says so when kube-apiserver is away, and sends again"},

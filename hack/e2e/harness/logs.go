@@ -41,6 +41,12 @@ var everyRun = []Allowed{
 	{controlplane.EtcdName, regexp.MustCompile(`setting up serving from embedded etcd failed.*(Server closed|server closed|use of closed network connection)`), "how etcd says that it was told to end"},
 }
 
+// Abandoned matches what the library of all API servers says of a request whose client
+// is gone.
+var Abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled)|` +
+	`(wrap|timeout)\.go.*(Timeout or abort while handling|Post-timeout activity)|` +
+	`finisher\.go.*post-timeout activity.*panicked: false`)
+
 // entryStart matches the first line of a log entry in any of the forms that the
 // processes use: klog, slog's text, zap's JSON.
 var entryStart = regexp.MustCompile(`^([IWEF]\d{4} \d\d:|time=\d{4}-|\{")`)
