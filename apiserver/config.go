@@ -48,6 +48,8 @@ type Config struct {
 	client  kubernetes.Interface
 	cluster types.UID
 	epoch   uint32
+	// readiness tells more of the feeds than probes need.
+	readiness *readinessDetail
 }
 
 // Config turns the options into a config. It waits until the cluster answers:
@@ -55,7 +57,7 @@ type Config struct {
 func (o *Options) Config(ctx context.Context) (*Config, error) {
 	scheme := NewScheme()
 	codecs := newCodecs(scheme)
-	config := &Config{generic: genericapiserver.NewRecommendedConfig(codecs), scheme: scheme, codecs: codecs, options: o}
+	config := &Config{generic: genericapiserver.NewRecommendedConfig(codecs), scheme: scheme, codecs: codecs, options: o, readiness: &readinessDetail{}}
 	generic := config.generic
 	generic.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
 	generic.FeatureGate = utilfeature.DefaultFeatureGate
@@ -67,7 +69,7 @@ func (o *Options) Config(ctx context.Context) (*Config, error) {
 	generic.ShutdownSendRetryAfter = true
 	generic.ShutdownWatchTerminationGracePeriod = watchTerminationGracePeriod
 	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
-		return afterFrontProxy(genericapiserver.DefaultBuildHandlerChain(withJSONForOurKinds(handler), c), frontProxyKnown(c))
+		return afterFrontProxy(genericapiserver.DefaultBuildHandlerChain(config.readiness.wrap(withJSONForOurKinds(handler)), c), frontProxyKnown(c))
 	}
 
 	if err := o.CoreAPI.ApplyTo(generic); err != nil {

@@ -19,7 +19,7 @@ var repairsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 	StabilityLevel: metrics.ALPHA,
 }, []string{"action"})
 
-var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(repairsTotal) })
+var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(repairsTotal, releasesTotal) })
 
 // reportRepair makes a repair visible: in a metric, the log, and an event on the
 // object where there is one.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/backend"
+	"github.com/ambient-code/ambient-kube/apiserver/doubt"
 	feedmetrics "github.com/ambient-code/ambient-kube/apiserver/feed/metrics"
 	"github.com/ambient-code/ambient-kube/apiserver/journal"
 	"github.com/ambient-code/ambient-kube/apiserver/ownership"
@@ -50,6 +51,8 @@ type Server struct {
 	events   eventRecorder
 	// namespacesSynced tells whether it is known which namespaces exist.
 	namespacesSynced cache.InformerSynced
+	// arbiter asks people what feeds in doubt may believe.
+	arbiter *doubt.Arbiter
 }
 
 // New makes a server that is not running yet. The context bounds what must be
@@ -111,14 +114,21 @@ func (c CompletedConfig) newBackends(client *upstream.Client, converter managedf
 	if err != nil {
 		return nil, fmt.Errorf("making the backends: %w", err)
 	}
-	recorder.Track("sessions", backends.Sessions.Feed())
-	recorder.Track("projects", backends.Projects.Feed())
-	recorder.Track("projectsettings", backends.Settings.Feed())
+	for kind, f := range feedsOf(backends) {
+		recorder.Track(kind, f)
+	}
 	if err := recorder.Register(nil); err != nil {
 		return nil, fmt.Errorf("registering the feeds' metrics: %w", err)
 	}
 	registerMetrics()
 	return backends, nil
+}
+
+// feedsOf returns the feeds by the name of their kind.
+func feedsOf(backends *backend.Backends) map[string]servedFeed {
+	return map[string]servedFeed{
+		"sessions": backends.Sessions.Feed(), "projects": backends.Projects.Feed(), "projectsettings": backends.Settings.Feed(),
+	}
 }
 
 // wire puts backends and generic server together.
@@ -136,6 +146,10 @@ func (c CompletedConfig) wire(client *upstream.Client, converter managedfields.T
 		return nil, fmt.Errorf("making the generic API server: %w", err)
 	}
 	server := &Server{generic: generic, client: client, backends: backends, events: events, namespacesSynced: namespaces.informer.HasSynced}
+	feeds := feedsOf(backends)
+	server.arbiter = c.newArbiter(feeds, events)
+	detail := func() string { return describe(feeds, server.arbiter) }
+	c.readiness.text.Store(&detail)
 	if err := server.install(c, converter, namespaces); err != nil {
 		return nil, err
 	}
@@ -203,6 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return s.backends.Run(feeding)
 	})
 	group.Go(func() error { return s.backends.WatchEpoch(feeding) })
+	group.Go(func() error { return s.arbiter.Run(feeding) })
 	group.Go(func() error {
 		defer stopFeeding()
 		if err := s.generic.PrepareRun().RunWithContext(serving); err != nil {

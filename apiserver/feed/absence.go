@@ -3,6 +3,8 @@ package feed
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,39 +123,38 @@ func (f *Feed[R]) settleMass(ctx context.Context, result passResult, found absen
 			return f.confirm(ctx, found.due)
 		}
 		// A person may have released absences, but not of rows that exist.
-		f.takeRelease()
-		f.degrade(ctx, fmt.Sprintf("%s, but %s still exists: the credential lost its rights", lost, id))
+		f.takeRelease("")
+		f.degrade(ctx, Doubt{Reason: lost + ", but some of them still exist: the credential lost its rights"})
 		return nil
 	}
-	if f.takeRelease() {
-		klog.FromContext(ctx).Info("Believing absences that a person released", "kind", f.options.Name, "rows", len(found.due))
-		denied, err := f.askAll(ctx, found.due)
-		if err != nil {
-			f.Release()
-			return err
-		}
-		f.withdrawAll(denied)
-		f.settle(ctx)
-		return nil
+	fingerprint := f.fingerprint(found.due)
+	if f.takeRelease(fingerprint) {
+		return f.believe(ctx, found.due, fingerprint)
 	}
 	if !found.seen() && !f.witnessed(ctx) {
-		f.degrade(ctx, lost+" and nothing vouches for the upstream being the same: no deletion is believed until a person releases it")
+		f.degrade(ctx, Doubt{Fingerprint: fingerprint, Reason: lost + " and nothing vouches for the upstream being the same: no deletion is believed until a person releases it"})
 		return nil
 	}
 	credible := f.credible(found.due)
 	if len(credible) == len(found.due) {
 		return f.confirmAndSettle(ctx, credible)
 	}
-	f.degrade(ctx, fmt.Sprintf("%s: waiting %s for a second look", lost, f.options.SuspicionPeriod))
+	f.degrade(ctx, Doubt{Reason: fmt.Sprintf("%s: waiting %s for a second look", lost, f.options.SuspicionPeriod)})
 	return f.confirm(ctx, credible)
 }
 
-// takeRelease tells whether a person released the absences held back; once.
-func (f *Feed[R]) takeRelease() (released bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	released, f.status.released = f.status.released, false
-	return released
+// believe folds in absences that a person released, as far as the upstream still
+// denies the rows.
+func (f *Feed[R]) believe(ctx context.Context, ids []string, fingerprint string) error {
+	klog.FromContext(ctx).Info("Believing absences that a person released", "kind", f.options.Name, "rows", len(ids))
+	denied, err := f.askAll(ctx, ids)
+	if err != nil {
+		f.Release(fingerprint)
+		return err
+	}
+	f.withdrawAll(denied)
+	f.settle(ctx)
+	return nil
 }
 
 // witnessed asks another feed whether the upstream is the one that was known
@@ -203,13 +204,22 @@ func (f *Feed[R]) confirmAndSettle(ctx context.Context, ids []string) error {
 }
 
 // confirm asks for each row and folds in the answers. Denials are folded in if
-// something vouches for the upstream afterwards: it may be exchanged at any time.
+// something vouches for the upstream and the rows are denied again after that: the
+// upstream may be exchanged at any time, and back.
 func (f *Feed[R]) confirm(ctx context.Context, ids []string) error {
 	denied, err := f.askAll(ctx, ids)
 	if err != nil || len(denied) == 0 {
 		return err
 	}
+	if !f.HasSynced() {
+		f.withdrawAll(denied)
+		return nil
+	}
 	if err := f.vouchedFor(ctx, denied); err != nil {
+		return err
+	}
+	denied, err = f.askAll(ctx, slices.Collect(maps.Keys(denied)))
+	if err != nil {
 		return err
 	}
 	f.withdrawAll(denied)

@@ -28,7 +28,9 @@ func TestDecision3LostRightsAreNoDeletions(t *testing.T) {
 		if _, detail := w.feed.State(); !strings.Contains(detail, "rights") {
 			t.Errorf("the detail does not name the cause: %s", detail)
 		}
-		w.feed.Release()
+		if w.release() {
+			t.Error("absences of rows that exist could be released")
+		}
 		time.Sleep(time.Minute)
 		if w.clients.withdrawals() != 0 {
 			t.Fatal("rows that a Get still finds were withdrawn")
@@ -103,23 +105,72 @@ func TestDecision3AnotherDatabaseIsNoMassDeletion(t *testing.T) {
 
 func TestDecision3APersonReleasesAnotherDatabase(t *testing.T) {
 	running(t, twenty, nil, func(t *testing.T, w *world) {
-		w.feed.Release() // nothing is held back yet: this must not be remembered
+		if w.release() || w.feed.Release("0123456789abcdef") {
+			t.Error("something could be released though nothing is held back")
+		}
 		w.settle()
 		w.swap(other(30))
 		time.Sleep(time.Minute)
 		w.inState(Degraded)
-		w.feed.Release()
+		former, _ := w.feed.Doubt()
+		if !w.release() {
+			t.Fatal("what was shown cannot be released")
+		}
 		w.settle()
 		w.inState(Live)
 		w.agrees()
 		// The release was for these absences only.
 		w.swap(other(0))
-		w.feed.Release() // nothing was shown to anybody yet
+		time.Sleep(time.Minute)
+		w.inState(Degraded)
+		if w.feed.Release(former.Fingerprint) {
+			t.Error("an earlier release could be used again")
+		}
 		time.Sleep(time.Minute)
 		w.inState(Degraded)
 		if w.feed.Len() != 30 {
 			t.Errorf("%d rows are held, want the 30 of before", w.feed.Len())
 		}
+	})
+}
+
+// The same rows are absent a second time: a release that came too late the first
+// time means nothing now.
+func TestDecision3AReleaseIsForOneOccasion(t *testing.T) {
+	running(t, twenty, nil, func(t *testing.T, w *world) {
+		before := w.swap(other(0))
+		time.Sleep(time.Minute)
+		first, _ := w.feed.Doubt()
+		w.swap(before)
+		w.settle()
+		w.inState(Live)
+		w.swap(other(0))
+		time.Sleep(time.Minute)
+		w.inState(Degraded)
+		if w.feed.Release(first.Fingerprint) {
+			t.Error("a release of the first time was accepted the second time")
+		}
+	})
+}
+
+// What is released is what was shown: more absences have to be shown first.
+func TestDecision3AReleaseIsForTheAbsencesThatWereShown(t *testing.T) {
+	running(t, twenty, nil, func(t *testing.T, w *world) {
+		w.swap(other(1))
+		time.Sleep(10 * time.Second)
+		w.inState(Degraded)
+		w.swap(other(0)) // one row more is absent
+		if !w.release() {
+			t.Fatal("what was shown cannot be released")
+		}
+		time.Sleep(time.Minute)
+		if w.clients.withdrawals() != 0 {
+			t.Fatalf("%d rows were withdrawn, though more are absent than were shown", w.clients.withdrawals())
+		}
+		w.inState(Degraded)
+		w.release()
+		w.settle()
+		w.agrees()
 	})
 }
 
@@ -144,13 +195,48 @@ func TestDecision3AFewAbsencesAreNoDeletionsWhenTheDatabaseIsExchanged(t *testin
 	})
 }
 
+// The denial comes from a database that is exchanged for the known one before
+// that is asked to vouch.
+func TestDecision3ADenialFromBeforeTheDatabaseCameBackIsNotBelieved(t *testing.T) {
+	for name, cause := range map[string]func(w *world){
+		"a row that only moved between pages": func(w *world) { w.do(func() { w.miscount, w.hidden["r00003"] = 1, true }) },
+		"an announced deletion":               func(w *world) { w.send(Event[record]{ID: "r00003", Deleted: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			running(t, silent, nil, func(t *testing.T, w *world) {
+				var asked atomic.Bool
+				before := maps.Clone(w.rows)
+				w.do(func() {
+					w.beforeGet = func(string) {
+						w.do(func() { w.beforeGet = nil })
+						w.swap(other(0))
+					}
+					w.onGet = func(string) {
+						if !asked.Swap(true) {
+							w.swap(before)
+						}
+					}
+				})
+				cause(w)
+				time.Sleep(time.Minute)
+				if !asked.Load() {
+					t.Fatal("nobody asked for the row: the test proves nothing")
+				}
+				if w.clients.withdrawals() != 0 {
+					t.Fatal("the denial of another database was believed, because the known one vouched later")
+				}
+			})
+		})
+	}
+}
+
 // A release of what a lost right hides is void, and stays so when the cause
 // changes.
 func TestDecision3AReleaseOfRowsThatExistIsVoid(t *testing.T) {
 	running(t, twenty, nil, func(t *testing.T, w *world) {
 		w.do(func() { w.noRights = true })
 		time.Sleep(10 * time.Second)
-		w.feed.Release()
+		w.release()
 		time.Sleep(10 * time.Second)
 		w.do(func() { w.noRights = false })
 		w.swap(other(0))
@@ -194,7 +280,7 @@ func TestDecision3AReleaseThatFailsIsNotForgotten(t *testing.T) {
 				})
 			}
 		})
-		w.feed.Release()
+		w.release()
 		time.Sleep(10 * time.Second)
 		w.inState(Degraded)
 		w.do(func() { w.getError, w.onGet = nil, nil })

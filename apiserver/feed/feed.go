@@ -186,16 +186,6 @@ func (f *Feed[R]) Answered() {
 	f.answeredLocked()
 }
 
-// Release lets a degraded feed believe the absences that it holds back: a
-// person has confirmed that the upstream is the right one. A feed that is not
-// degraded has nothing to release.
-func (f *Feed[R]) Release() {
-	f.mu.Lock()
-	f.status.released = f.status.degraded != ""
-	f.mu.Unlock()
-	f.Relist()
-}
-
 // Relist asks for a listing as soon as possible.
 func (f *Feed[R]) Relist() {
 	select {

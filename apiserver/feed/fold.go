@@ -46,8 +46,8 @@ func (f *Feed[R]) Deleted(id string) {
 }
 
 // Refresh reads the row from the upstream and folds it in. A row that the
-// upstream denies is withdrawn if something vouches for the upstream; otherwise
-// the error is ErrUnconfirmed and the row stays.
+// upstream denies is withdrawn if something vouches for the upstream, which then
+// denies the row again; otherwise the error is ErrUnconfirmed and the row stays.
 func (f *Feed[R]) Refresh(ctx context.Context, id string) error {
 	for {
 		denied, basis, err := f.ask(ctx, id)
@@ -56,6 +56,11 @@ func (f *Feed[R]) Refresh(ctx context.Context, id string) error {
 		}
 		if err := f.confirmDenial(ctx, id); err != nil {
 			return err
+		}
+		if _, known := f.Row(id); known {
+			if denied, basis, err = f.ask(ctx, id); err != nil || !denied {
+				return err
+			}
 		}
 		f.mu.Lock()
 		overtaken := f.versionLocked(id) > basis

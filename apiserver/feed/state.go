@@ -38,8 +38,12 @@ type status struct {
 	// upstream being the same. While degraded it stands still, so that the rows
 	// of another database never vouch for that database.
 	settledAt time.Time
-	degraded  string
-	released  bool
+	// doubt is what is held back; its reason is empty unless the feed is degraded.
+	doubt Doubt
+	// salt makes the fingerprints of this doubt unlike those of others; released
+	// is the fingerprint that a person released.
+	salt     string
+	released string
 }
 
 // State names where the feed stands; the text adds a detail for people.
@@ -48,8 +52,8 @@ func (f *Feed[R]) State() (State, string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch s := &f.status; {
-	case s.degraded != "":
-		return Degraded, s.degraded
+	case s.doubt.Reason != "":
+		return Degraded, s.doubt.Reason
 	case !synced && s.listingError != nil:
 		return Connecting, s.listingError.Error()
 	case !synced && s.pass > 0:
@@ -113,13 +117,13 @@ func (f *Feed[R]) LastEvent() time.Time {
 }
 
 // degrade holds back every deletion, for a reason that people are told.
-func (f *Feed[R]) degrade(ctx context.Context, reason string) {
+func (f *Feed[R]) degrade(ctx context.Context, doubt Doubt) {
 	f.mu.Lock()
-	before := f.status.degraded
-	f.status.degraded = reason
+	before := f.status.doubt
+	f.status.doubt = doubt
 	f.mu.Unlock()
-	if before == "" {
-		klog.FromContext(ctx).Info("The feed is degraded: no deletion is published", "kind", f.options.Name, "reason", reason)
+	if before.Reason == "" {
+		klog.FromContext(ctx).Info("The feed is degraded: no deletion is published", "kind", f.options.Name, "reason", doubt.Reason)
 	}
 }
 
@@ -127,12 +131,12 @@ func (f *Feed[R]) degrade(ctx context.Context, reason string) {
 // that was not needed is void.
 func (f *Feed[R]) settle(ctx context.Context) {
 	f.mu.Lock()
-	before := f.status.degraded
-	f.status.degraded, f.status.released = "", false
+	before := f.status.doubt
+	f.status.doubt, f.status.salt, f.status.released = Doubt{}, "", ""
 	f.status.settledAt = time.Now()
 	clear(f.suspects)
 	f.mu.Unlock()
-	if before != "" {
+	if before.Reason != "" {
 		klog.FromContext(ctx).Info("The feed is no longer degraded", "kind", f.options.Name)
 	}
 }
@@ -144,5 +148,5 @@ func (f *Feed[R]) establishedLocked(h *held[R]) bool { return !h.first.After(f.s
 func (f *Feed[R]) isDegraded() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.status.degraded != ""
+	return f.status.doubt.Reason != ""
 }

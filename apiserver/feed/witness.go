@@ -14,13 +14,14 @@ var ErrUnconfirmed = errors.New("the upstream denies a row that was there, and n
 // confirmDenial guards a single denial against another database, which denies
 // everything honestly: another row that was known must still be there. It is
 // asked for after the denial, since the upstream may be exchanged at any time.
+// Before the first synchronisation nobody has seen anything that could be lost.
 func (f *Feed[R]) confirmDenial(ctx context.Context, id string) error {
 	f.mu.Lock()
 	_, known := f.rows[id]
 	credible := f.credibleLocked(id)
 	f.mu.Unlock()
 	switch {
-	case !known:
+	case !known || !f.HasSynced():
 		return nil
 	case !credible:
 		return ErrUnconfirmed
@@ -30,12 +31,8 @@ func (f *Feed[R]) confirmDenial(ctx context.Context, id string) error {
 }
 
 // vouchedFor returns nil if a row that was known before, none of those denied,
-// is still there. Before the first synchronisation nobody has seen anything that
-// could be lost.
+// is still there.
 func (f *Feed[R]) vouchedFor(ctx context.Context, denied map[string]uint64) error {
-	if !f.HasSynced() {
-		return nil
-	}
 	f.mu.Lock()
 	others := f.witnessesLocked(denied, f.status.settledAt)
 	f.mu.Unlock()

@@ -175,6 +175,12 @@ func (w *world) settle() {
 	synctest.Wait()
 }
 
+// release is a person who releases what is held back just now.
+func (w *world) release() bool {
+	doubt, _ := w.feed.Doubt()
+	return w.feed.Release(doubt.Fingerprint)
+}
+
 // sees waits until clients see the state, and returns after how long.
 func (w *world) sees(id, state string, within time.Duration) time.Duration {
 	w.t.Helper()
