@@ -39,6 +39,14 @@ var mutatingPolicyVersion = version.MustParseGeneric("1.36.0")
 // watchTerminationGracePeriod is how long open watches may take to end.
 const watchTerminationGracePeriod = 2 * time.Second
 
+// Limits of our own requests to the cluster per second. Each creation and deletion
+// reads its namespace there: with the library's default of 5 that would be all we
+// could do in a second.
+const (
+	hostQPS   = 200
+	hostBurst = 400
+)
+
 // Config is everything that a server is made from.
 type Config struct {
 	generic *genericapiserver.RecommendedConfig
@@ -75,6 +83,7 @@ func (o *Options) Config(ctx context.Context) (*Config, error) {
 	if err := o.CoreAPI.ApplyTo(generic); err != nil {
 		return nil, fmt.Errorf("reaching the cluster: %w", err)
 	}
+	generic.ClientConfig.QPS, generic.ClientConfig.Burst = hostQPS, hostBurst
 	var err error
 	if config.client, err = kubernetes.NewForConfig(generic.ClientConfig); err != nil {
 		return nil, fmt.Errorf("making a client of the cluster: %w", err)

@@ -7,27 +7,30 @@ import (
 	"github.com/google/uuid"
 )
 
+// outcomePatience bounds how long a request whose outcome is unknown waits for
+// the listing that tells, if it has not less time itself.
+const outcomePatience = 10 * time.Second
+
 // newToken returns a token that marks one attempt to create a row.
 func newToken() string { return uuid.NewString() }
 
 // pendingCreates remembers creations whose outcome is unknown. Their names stay
 // reserved until a complete listing that began afterwards has told.
 type pendingCreates struct {
-	mu    sync.Mutex
-	byKey map[string]pendingCreate
+	mu sync.Mutex
+	// byKey tells by storage key when the outcome was found to be unknown.
+	byKey map[string]time.Time
 }
 
-type pendingCreate struct {
-	token string
-	since time.Time
-}
+func newPendingCreates() *pendingCreates { return &pendingCreates{byKey: map[string]time.Time{}} }
 
-func newPendingCreates() *pendingCreates { return &pendingCreates{byKey: map[string]pendingCreate{}} }
-
-func (p *pendingCreates) add(key, token string) {
+// add remembers the creation and returns the time after which a listing tells.
+func (p *pendingCreates) add(key string) (since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.byKey[key] = pendingCreate{token: token, since: time.Now()}
+	since = time.Now()
+	p.byKey[key] = since
+	return since
 }
 
 // settle tells whether the outcome of an earlier creation at key is known, given
@@ -35,8 +38,8 @@ func (p *pendingCreates) add(key, token string) {
 func (p *pendingCreates) settle(key string, listed time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	create, found := p.byKey[key]
-	if found && !listed.After(create.since) {
+	since, found := p.byKey[key]
+	if found && !listed.After(since) {
 		return false
 	}
 	delete(p.byKey, key)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
 
@@ -82,12 +83,15 @@ func (p *Projects) Refresh(ctx context.Context, key string) error {
 // the names of deleted projects.
 func (p *Projects) Create(ctx context.Context, _ string, object runtime.Object) error {
 	project := object.(*v1alpha1.Project)
-	request, err := p.translator.ProjectCreate(project, translate.Reserved{Token: newToken()})
+	token := newToken()
+	request, err := p.translator.ProjectCreate(project, translate.Reserved{Token: token})
 	if err != nil {
 		return err
 	}
-	return p.call(ctx, false, project.Name, func(ctx context.Context) error {
+	unknown := false
+	err = p.call(ctx, false, project.Name, func(ctx context.Context) error {
 		answer, err := p.client.CreateProject(ctx, request)
+		unknown = upstream.Ambiguous(err)
 		if status.Code(err) == codes.AlreadyExists {
 			return p.burnt(project.Name)
 		}
@@ -96,6 +100,16 @@ func (p *Projects) Create(ctx context.Context, _ string, object runtime.Object) 
 		}
 		return err
 	})
+	if !unknown || p.refreshID(ctx, project.Name, project.Name) != nil {
+		return err
+	}
+	// The name is the id: a Get tells whether it is this creation that took place.
+	if row, found := p.row(project.Name); found {
+		if reserved, _ := translate.ReadReserved(row.GetAnnotations()); reserved.Token == token {
+			return nil
+		}
+	}
+	return err
 }
 
 // burnt explains why a name that no project bears cannot be used.

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/repair"
@@ -173,19 +175,43 @@ func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object
 		return err
 	}
 	var row *ambientv1.Session
+	var unknownSince time.Time
 	err = s.call(ctx, false, session.Name, func(ctx context.Context) error {
 		answer, err := s.client.CreateSession(ctx, request)
 		if upstream.Ambiguous(err) {
-			s.pending.add(key, token)
+			unknownSince = s.pending.add(key)
 		}
 		row = roundSession(answer)
 		return s.missingParent(err, session)
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		s.observe(ctx, row)
+		return nil
+	case unknownSince.IsZero():
 		return err
+	default:
+		return s.outcome(ctx, key, token, unknownSince, err)
 	}
-	s.observe(ctx, row)
-	return nil
+}
+
+// outcome waits, as long as there is time, for the listing that tells whether the
+// creation with the token took place, and returns nil if it did. Else the failure
+// stands; the name stays reserved until the listing has told.
+func (s *Sessions) outcome(ctx context.Context, key, token string, since time.Time, failure error) error {
+	ctx, cancel := context.WithTimeout(ctx, outcomePatience)
+	defer cancel()
+	if err := s.feed.AwaitListing(ctx, since); err != nil {
+		klog.FromContext(ctx).V(2).Info("The outcome of a creation is not known yet", "key", key, "err", err)
+		return failure
+	}
+	s.pending.settle(key, s.feed.CompleteSince())
+	if _, row, found := s.lookup(key); found {
+		if reserved, _ := translate.ReadReserved(row.GetAnnotations()); reserved.Token == token {
+			return nil
+		}
+	}
+	return failure
 }
 
 // Update writes what differs between the two states: spec and metadata by one

@@ -61,7 +61,9 @@ type Feed[R any] struct {
 	attempted   chan struct{}
 	attemptOnce sync.Once
 	relist      chan struct{}
-	hints       *hints
+	// finished is closed, and replaced, at the end of each listing.
+	finished chan struct{}
+	hints    *hints
 }
 
 // held is a row and what is known of it.
@@ -121,6 +123,7 @@ func New[R any](source Source[R], publisher Publisher[R], options Options) (*Fee
 		synced:     make(chan struct{}),
 		attempted:  make(chan struct{}),
 		relist:     make(chan struct{}, 1),
+		finished:   make(chan struct{}),
 		hints:      newHints(),
 	}, nil
 }

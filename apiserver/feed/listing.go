@@ -188,6 +188,9 @@ func (f *Feed[R]) finishPass(result passResult, err error) (done bool, repairs i
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.status.listingError = err
+	f.status.finishedBegan = result.began
+	close(f.finished)
+	f.finished = make(chan struct{})
 	if err != nil {
 		return false, f.status.repairs
 	}
@@ -212,9 +215,13 @@ func (f *Feed[R]) finishPass(result passResult, err error) (done bool, repairs i
 	switch {
 	case result.complete:
 		f.status.completeBegan = result.began
+		if doubtful == 0 {
+			f.status.verifiedBegan = result.began
+		}
 	case enough && doubtfulBefore == 0 && previous.number > 0 && previous.began.After(f.status.completeBegan):
 		// Under load hardly any listing is complete alone.
 		f.status.completeBegan = previous.began
+		f.status.verifiedBegan = previous.began
 	}
 	done = doubtful == 0 && (result.complete || enough)
 	return done, f.status.repairs

@@ -32,6 +32,10 @@ type status struct {
 	// completeBegan is when the last complete listing began, or the earlier of two
 	// that were complete together.
 	completeBegan time.Time
+	// finishedBegan is when the last listing began, whatever came of it, and
+	// verifiedBegan when the last one did after which no row was in doubt.
+	finishedBegan time.Time
+	verifiedBegan time.Time
 
 	// settledAt is when a listing last agreed with what was known, apart from a
 	// few rows. Rows that were known then are established: they can vouch for the

@@ -2,9 +2,11 @@ package outage
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
@@ -44,33 +46,58 @@ func TestAProjectGoesAfterItsSessions(t *testing.T) {
 	}
 }
 
-// The connection is cut after each commit: a client that tries again until it is
-// told that the session exists has made exactly one row for each.
+// Every answer to a creation is lost after the commit. Within the request's own
+// time our server finds out what was made, and says so: each name is one row.
 func TestDecision5LostAnswersMakeNoSecondRow(t *testing.T) {
-	const sessions = 20
+	// More at a time, and the breaker takes the upstream for one that is down.
+	const names, writers, sameName = 290, 2, 10
 	project := stand.NewProject(t)
 	mirror := stand.NewMirror(t)
 	stand.Upstream.Fault(t, `{"methods":["CreateSession"],"loseReplyOneIn":1}`)
-	for i := range sessions {
-		name := fmt.Sprintf("s-%d", i)
+	var created, existed atomic.Int64
+	create := func(name string) {
 		harness.Eventually(t, "session "+name+" is there", func() error {
 			answer := stand.Do(t, harness.Request{Method: "POST", Path: path(project), Body: body(name)})
 			switch {
-			case answer.Code == 201 || answer.Code == 409:
+			case answer.Code == 201:
+				created.Add(1)
+				return nil
+			case answer.Code == 409:
+				existed.Add(1)
 				return nil
 			case answer.Code == 503 || answer.Code == 504:
 				return apierrors.NewServiceUnavailable(answer.Body)
 			default:
-				t.Fatalf("session %s: %d %s", name, answer.Code, answer.Body)
+				t.Errorf("session %s: %d %s", name, answer.Code, answer.Body)
 				return nil
 			}
 		})
 	}
+	var group errgroup.Group
+	group.SetLimit(writers)
+	for i := range names {
+		group.Go(func() error { create(fmt.Sprintf("s-%d", i)); return nil })
+	}
+	for range sameName {
+		group.Go(func() error { create("contested"); return nil })
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if created.Load() != names+1 || existed.Load() != sameName-1 {
+		t.Errorf("%d creations were answered with 201 and %d with 409, want %d and %d", created.Load(), existed.Load(), names+1, sameName-1)
+	}
 	stand.Upstream.Heal(t)
-	if rows := stand.Upstream.SessionsIn(t, project); len(rows) != sessions {
-		t.Errorf("%d rows, want %d", len(rows), sessions)
+	if rows := stand.Upstream.SessionsIn(t, project); len(rows) != names+1 {
+		t.Errorf("%d rows, want %d", len(rows), names+1)
 	}
 	mirror.AwaitEqual(t)
+}
+
+// The same for a project, whose name is its id.
+func TestDecision5ALostAnswerToTheCreationOfAProject(t *testing.T) {
+	stand.Upstream.Fault(t, `{"methods":["CreateProject"],"loseReplyOneIn":1}`)
+	stand.Upstream.Project(t, stand.NewProject(t))
 }
 
 // The watch of the upstream falls silent without a word: listings tell the truth.
