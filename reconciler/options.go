@@ -38,6 +38,13 @@ type Options struct {
 	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
 	// HealthBindAddress is where probes and metrics are served.
 	HealthBindAddress string
+	// WebhookBindAddress is where the webhooks are served, with the certificate in
+	// WebhookCertificateFile and its key in WebhookKeyFile; without a certificate
+	// there are no webhooks.
+	WebhookBindAddress, WebhookCertificateFile, WebhookKeyFile string
+	// WebhookExemptUsers may change what is projected: this process and the
+	// platform's operator.
+	WebhookExemptUsers []string
 	// Workers is how many objects of each kind are worked on at a time.
 	Workers int
 	// Mode says what the process does.
@@ -57,13 +64,18 @@ type Options struct {
 // NewOptions returns the defaults.
 func NewOptions() Options {
 	return Options{
-		LeaseNamespace:      "ambient-system",
-		LeaseName:           agenticsession.FieldManager,
-		LeaderElect:         true,
-		LeaseDuration:       15 * time.Second,
-		RenewDeadline:       10 * time.Second,
-		RetryPeriod:         time.Second,
-		HealthBindAddress:   ":8081",
+		LeaseNamespace:     "ambient-system",
+		LeaseName:          agenticsession.FieldManager,
+		LeaderElect:        true,
+		LeaseDuration:      15 * time.Second,
+		RenewDeadline:      10 * time.Second,
+		RetryPeriod:        time.Second,
+		HealthBindAddress:  ":8081",
+		WebhookBindAddress: ":9443",
+		WebhookExemptUsers: []string{
+			"system:serviceaccount:ambient-system:ambient-kube-reconciler",
+			"system:serviceaccount:ambient-code:agentic-operator",
+		},
 		Workers:             4,
 		Mode:                ModeKube,
 		StartPolicy:         baseline.OnCreate,
@@ -85,6 +97,9 @@ func (o Options) Validate() error {
 	required("lease-namespace", o.LeaseNamespace)
 	required("lease-name", o.LeaseName)
 	required("unassigned-namespace", o.UnassignedNamespace)
+	if (o.WebhookCertificateFile == "") != (o.WebhookKeyFile == "") {
+		errs = append(errs, errors.New("--webhook-tls-cert-file and --webhook-tls-private-key-file go together"))
+	}
 	if o.Workers < 1 {
 		errs = append(errs, fmt.Errorf("--workers is %d, must be at least 1", o.Workers))
 	}
@@ -94,6 +109,9 @@ func (o Options) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// webhooks tells whether webhooks are served.
+func (o Options) webhooks() bool { return o.Mode == ModeKube && o.WebhookCertificateFile != "" }
 
 // restConfig returns how the API servers are reached. The number of workers, not
 // a rate, limits the requests.

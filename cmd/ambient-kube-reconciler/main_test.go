@@ -19,6 +19,7 @@ func TestWrongValuesNameTheValidOnes(t *testing.T) {
 		{name: "a start policy", arguments: []string{"--start-policy=never"}, want: []string{"on-create", "on-request"}},
 		{name: "a namespace policy", arguments: []string{"--namespace-policy=burn"}, want: []string{"retain", "delete"}},
 		{name: "no workers", arguments: []string{"--workers=0", "--kubeconfig=/dev/null"}, want: []string{"--workers", "at least 1"}},
+		{name: "a certificate without its key", arguments: []string{"--webhook-tls-cert-file=x", "--kubeconfig=/dev/null"}, want: []string{"--webhook-tls-private-key-file"}},
 		{name: "a kubeconfig that is not there", environment: map[string]string{"KUBECONFIG": "/does/not/exist"}, want: []string{"/does/not/exist"}},
 		{name: "an argument", arguments: []string{"surplus"}, want: []string{"surplus"}},
 	} {

@@ -88,8 +88,8 @@ func (s *Stack) startExtension(ctx context.Context) (*process.Process, error) {
 	return s.group.Start(ctx, s.spec(APIServerName, ready, append(upstream,
 		"--bind-address=127.0.0.1",
 		"--secure-port="+strconv.Itoa(s.extensionPort),
-		"--tls-cert-file="+s.files.certificate(),
-		"--tls-private-key-file="+s.files.key(),
+		"--tls-cert-file="+s.files.certificate(APIServerName),
+		"--tls-private-key-file="+s.files.key(APIServerName),
 		"--kubeconfig="+kubeconfig,
 		"--authentication-kubeconfig="+kubeconfig,
 		"--authorization-kubeconfig="+kubeconfig,
@@ -166,6 +166,10 @@ func (s *Stack) startReconciler(ctx context.Context) (*process.Process, error) {
 		"--kubeconfig="+s.files.kubeconfig(ReconcilerName),
 		"--lease-namespace="+Namespace,
 		"--health-bind-address="+s.ReconcilerHealthAddress(),
+		"--webhook-bind-address="+s.WebhookAddress(),
+		"--webhook-tls-cert-file="+s.files.certificate(ReconcilerName),
+		"--webhook-tls-private-key-file="+s.files.key(ReconcilerName),
+		"--webhook-exempt-users="+UserName(ReconcilerName)+","+UserName(OperatorAccount),
 	))
 }
 

@@ -75,8 +75,11 @@ func (f files) kubeconfig(account string) string {
 	return filepath.Join(f.directory, account+".kubeconfig")
 }
 
-func (f files) certificate() string { return filepath.Join(f.directory, "pki", APIServerName+".crt") }
-func (f files) key() string         { return filepath.Join(f.directory, "pki", APIServerName+".key") }
+func (f files) certificate(program string) string {
+	return filepath.Join(f.directory, "pki", program+".crt")
+}
+
+func (f files) key(program string) string { return filepath.Join(f.directory, "pki", program+".key") }
 
 // RecordsDirectory is where a stack in the directory keeps the records of its
 // processes: see process.ReadRecords.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -34,6 +37,13 @@ const (
 	ServerName = APIServerName + "." + Namespace + ".svc"
 )
 
+// webhookConfigurations are the paths of the reconciler's webhooks, by the name
+// of their configuration.
+var webhookConfigurations = map[string]string{
+	"ambient-agenticsessions":    "/agenticsessions",
+	"ambient-project-namespaces": "/namespaces",
+}
+
 // registrationTemplate adds to the local overlay what differs from stand to
 // stand.
 const registrationTemplate = `apiVersion: kustomize.config.k8s.io/v1beta1
@@ -53,21 +63,29 @@ patches:
       value: %d
 `
 
+// webhookTemplate points a webhook at this machine: without DNS there are no
+// services.
+const webhookTemplate = `- target:
+    kind: ValidatingWebhookConfiguration
+    name: %s
+  patch: |-
+    - op: replace
+      path: /webhooks/0/clientConfig
+      value:
+        url: https://%s%s
+        caBundle: %s
+`
+
 // register applies the manifests and makes what our programs need of the
 // cluster: a serving certificate and a kubeconfig for each account.
 func (s *Stack) register(ctx context.Context) error {
 	authority := s.ExtensionAuthority()
-	pair, err := authority.Issue(certs.Leaf{
-		CommonName: ServerName, Usage: certs.Server, Lifetime: certificateLifetime, DNSNames: []string{ServerName},
-	})
-	if err != nil {
+	if err := s.issue(authority, APIServerName, certs.Leaf{CommonName: ServerName, DNSNames: []string{ServerName}}); err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.files.key(), pair.KeyPEM, 0o600); err != nil {
-		return fmt.Errorf("keeping the serving key: %w", err)
-	}
-	if err := os.WriteFile(s.files.certificate(), pair.CertificatePEM, 0o600); err != nil {
-		return fmt.Errorf("keeping the serving certificate: %w", err)
+	loopback := certs.Leaf{CommonName: ReconcilerName, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	if err := s.issue(authority, ReconcilerName, loopback); err != nil {
+		return err
 	}
 	if err := s.applyManifests(ctx, authority.CertificatePEM()); err != nil {
 		return err
@@ -80,6 +98,22 @@ func (s *Stack) register(ctx context.Context) error {
 		if err := s.writeAccountKubeconfig(ctx, client, account); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// issue makes the serving certificate of one of our programs.
+func (s *Stack) issue(authority *certs.Authority, program string, leaf certs.Leaf) error {
+	leaf.Usage, leaf.Lifetime = certs.Server, certificateLifetime
+	pair, err := authority.Issue(leaf)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.files.key(program), pair.KeyPEM, 0o600); err != nil {
+		return fmt.Errorf("keeping the serving key of %s: %w", program, err)
+	}
+	if err := os.WriteFile(s.files.certificate(program), pair.CertificatePEM, 0o600); err != nil {
+		return fmt.Errorf("keeping the serving certificate of %s: %w", program, err)
 	}
 	return nil
 }
@@ -98,7 +132,11 @@ func (s *Stack) applyManifests(ctx context.Context, caBundle []byte) error {
 	if err != nil {
 		return fmt.Errorf("finding the manifests: %w", err)
 	}
-	text := fmt.Sprintf(registrationTemplate, overlay, apiServiceName, base64.StdEncoding.EncodeToString(caBundle), s.extensionPort)
+	bundle := base64.StdEncoding.EncodeToString(caBundle)
+	text := fmt.Sprintf(registrationTemplate, overlay, apiServiceName, bundle, s.extensionPort)
+	for _, name := range slices.Sorted(maps.Keys(webhookConfigurations)) {
+		text += fmt.Sprintf(webhookTemplate, name, s.WebhookAddress(), webhookConfigurations[name], bundle)
+	}
 	if err := os.WriteFile(filepath.Join(from, "kustomization.yaml"), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing the registration: %w", err)
 	}

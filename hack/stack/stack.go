@@ -99,7 +99,7 @@ type Stack struct {
 	ports   *ports.Book
 	files   files
 
-	upstreamPort, controlPort, extensionPort, reconcilerPort int
+	upstreamPort, controlPort, extensionPort, reconcilerPort, webhookPort int
 }
 
 // Start runs the system and waits until all of it is ready. On failure nothing
@@ -196,6 +196,12 @@ func (s *Stack) ExtensionAddress() string { return ports.Address(s.extensionPort
 // ReconcilerHealthAddress is host and port of the reconciler's probes.
 func (s *Stack) ReconcilerHealthAddress() string { return ports.Address(s.reconcilerPort) }
 
+// WebhookAddress is host and port of the reconciler's webhooks.
+func (s *Stack) WebhookAddress() string { return ports.Address(s.webhookPort) }
+
+// UserName is the name of a ServiceAccount in Namespace as a user.
+func UserName(account string) string { return "system:serviceaccount:" + Namespace + ":" + account }
+
 // AccountKubeconfig is the kubeconfig of a ServiceAccount in Namespace that one
 // of our processes acts by.
 func (s *Stack) AccountKubeconfig(account string) string { return s.files.kubeconfig(account) }
@@ -256,7 +262,7 @@ func (s *Stack) prepare() error {
 	s.ports = book
 	for name, port := range map[string]*int{
 		UpstreamName: &s.upstreamPort, UpstreamName + "-control": &s.controlPort,
-		APIServerName: &s.extensionPort, ReconcilerName: &s.reconcilerPort,
+		APIServerName: &s.extensionPort, ReconcilerName: &s.reconcilerPort, ReconcilerName + "-webhooks": &s.webhookPort,
 	} {
 		if *port, err = book.Free(name); err != nil {
 			return err

@@ -1,12 +1,9 @@
 package agenticsession
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -17,18 +14,12 @@ func NeedsApply(live, desired *unstructured.Unstructured) (bool, error) {
 	if !contains(live.Object, withoutIdentity(desired.Object)) {
 		return true, nil
 	}
-	for _, entry := range live.GetManagedFields() {
-		if entry.Manager != FieldManager || entry.Operation != metav1.ManagedFieldsOperationApply || entry.Subresource != "" || entry.FieldsV1 == nil {
-			continue
-		}
-		var owned map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned); err != nil {
-			return false, fmt.Errorf("reading managedFields of %s/%s: %w", live.GetNamespace(), live.GetName(), err)
-		}
-		if ownsMore(owned, desired.Object) {
-			return true, nil
-		}
-		return false, nil
+	owned, err := ownedFields(live)
+	if err != nil {
+		return false, err
+	}
+	if owned != nil {
+		return ownsMore(owned, desired.Object), nil
 	}
 	// Values alone don't make the fields ours: without ownership a later removal
 	// would not reach the object.
@@ -85,7 +76,7 @@ func contains(live, desired any) bool {
 // ownsMore walks a FieldsV1 and tells whether it names a field that object lacks.
 func ownsMore(owned map[string]any, object map[string]any) bool {
 	for path, below := range owned {
-		name, isField := strings.CutPrefix(path, "f:")
+		name, isField := strings.CutPrefix(path, fieldPrefix)
 		if !isField {
 			continue
 		}
