@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -38,8 +39,11 @@ func awaitNoNamespace(t *testing.T, name string) {
 	t.Helper()
 	harness.Eventually(t, "namespace "+name+" is gone", func() error {
 		_, err := stand.Kubernetes.CoreV1().Namespaces().Get(t.Context(), name, metav1.GetOptions{})
+		if err == nil {
+			return errors.New("it is there")
+		}
 		if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("reading it: %v", err)
+			return fmt.Errorf("reading it: %w", err)
 		}
 		return nil
 	})
