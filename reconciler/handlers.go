@@ -22,9 +22,10 @@ func (r *run) handlers() map[string]cache.ResourceEventHandler {
 		"projects":        r.projectChanges(),
 		"projectsettings": every(func(object *v1alpha1.ProjectSettings) { r.settings.Add(object.Namespace) },
 			func(object *v1alpha1.ProjectSettings) { r.settingsPasses.Deleted(object.Namespace) }),
-		"rolebindings": every(func(object *rbacv1.RoleBinding) { r.settings.Add(object.Namespace) }, nil),
-		"namespaces":   r.namespaceChanges(),
-		"secrets":      r.secretChanges(),
+		"rolebindings":                every(func(object *rbacv1.RoleBinding) { r.settings.Add(object.Namespace) }, nil),
+		"the operator's rolebindings": every(func(object *rbacv1.RoleBinding) { r.settings.Add(object.Namespace) }, nil),
+		"namespaces":                  r.namespaceChanges(),
+		"secrets":                     r.secretChanges(),
 	}
 }
 
@@ -139,5 +140,13 @@ func (r *run) touch(namespace string) {
 		if typed, ok := object.(*v1alpha1.Session); ok {
 			r.sessions.Add(session.KeyOfSession(typed))
 		}
+	}
+}
+
+// touchSettings asks for a pass over all settings, and over the namespaces whose
+// settings are gone.
+func (r *run) touchSettings() {
+	for _, key := range r.informers.namespaces.GetStore().ListKeys() {
+		r.settings.Add(key)
 	}
 }

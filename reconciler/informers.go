@@ -26,6 +26,8 @@ import (
 type informers struct {
 	sessions, projects, settings                 cache.SharedIndexInformer
 	resources, namespaces, secrets, roleBindings cache.SharedIndexInformer
+	// operatorBindings are the RoleBindings that the platform's operator made.
+	operatorBindings cache.SharedIndexInformer
 }
 
 func newInformers(c *clients) *informers {
@@ -49,6 +51,8 @@ func newInformers(c *clients) *informers {
 			}).Informer(),
 		roleBindings: informersrbacv1.NewFilteredRoleBindingInformer(c.kube, metav1.NamespaceAll, 0,
 			byNamespace(), labelled(settings.ProjectionLabel+"="+settings.ProjectionValue)),
+		operatorBindings: informersrbacv1.NewFilteredRoleBindingInformer(c.kube, metav1.NamespaceAll, 0,
+			byNamespace(), labelled(agenticsession.ManagedLabel+"=true")),
 	}
 }
 
@@ -57,6 +61,7 @@ func (i *informers) named() map[string]cache.SharedIndexInformer {
 	return map[string]cache.SharedIndexInformer{
 		"sessions": i.sessions, "projects": i.projects, "projectsettings": i.settings, "agenticsessions": i.resources,
 		"namespaces": i.namespaces, "secrets": i.secrets, "rolebindings": i.roleBindings,
+		"the operator's rolebindings": i.operatorBindings,
 	}
 }
 

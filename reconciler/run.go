@@ -119,6 +119,7 @@ type run struct {
 	leftover       *project.Leftover
 	sessionPasses  *session.Controller
 	settingsPasses *settings.Controller
+	platform       *platform
 	sessions       *queue.Queue[session.Key]
 	projects       *queue.Queue[string]
 	settings       *queue.Queue[string]
@@ -158,9 +159,12 @@ func newRun(o Options, c *clients, registry *prometheus.Registry, probes *probes
 		Gate: r.gate, Starts: r.baseline, Events: r.events, Coalesce: o.Coalesce, Now: time.Now,
 		Brake: r.guard.brake("agenticsessions", objectLimits, func() int { return len(r.informers.resources.GetStore().ListKeys()) }),
 	})
+	r.platform = newPlatform(c, r.informers.operatorBindings.GetIndexer())
+	r.platform.changed = func(namespace string) { r.settings.Add(namespace) }
+	r.platform.appeared = r.touchSettings
 	r.settingsPasses = settings.New(settings.Options{
 		Settings: c.ambient, Kube: c.kube, Store: r.informers.settings.GetStore(), Bindings: r.informers.roleBindings.GetIndexer(),
-		Gate: r.gate, Events: r.events,
+		Platform: r.platform, Gate: r.gate, Events: r.events,
 		Brake: r.guard.brake("projectsettings", objectLimits, func() int { return len(r.informers.settings.GetStore().ListKeys()) }),
 	})
 	metrics := queue.NewMetrics(registry)
@@ -196,6 +200,7 @@ func (r *run) lead(ctx context.Context) error {
 	r.logger.Info("Leading, passes begin")
 	r.probes.waitFor("")
 	tasks.Go(func() { r.guard.run(watching) })
+	tasks.Go(func() { r.platform.run(watching) })
 	tasks.Go(func() { r.seekBaseline(watching) })
 	tasks.Go(func() {
 		<-ctx.Done()

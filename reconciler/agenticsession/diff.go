@@ -39,6 +39,8 @@ func withoutIdentity(object map[string]any) map[string]any {
 // hold more than was desired because the definition fills in defaults.
 func contains(live, desired any) bool {
 	switch desired := desired.(type) {
+	case nil:
+		return true
 	case map[string]any:
 		live, isObject := live.(map[string]any)
 		if !isObject {

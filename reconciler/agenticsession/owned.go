@@ -82,3 +82,10 @@ func join(path, name string) string {
 		return path + "." + name
 	}
 }
+
+// Applied tells whether the reconciler has applied anything of an object. Fields
+// that can't be read count as applied.
+func Applied(object *unstructured.Unstructured) bool {
+	owned, err := ownedFields(object)
+	return owned != nil || err != nil
+}

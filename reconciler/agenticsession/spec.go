@@ -2,7 +2,6 @@ package agenticsession
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -10,13 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/unmapped"
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 )
-
-// reservedEnvironment are the variables that the operator sets itself.
-var reservedEnvironment = []string{
-	"SESSION_NAME", "S3_ENDPOINT", "S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NAMESPACE", "SYNC_INTERVAL",
-}
 
 // Desired is what the reconciler wants an AgenticSession to say.
 type Desired struct {
@@ -39,8 +34,11 @@ func Build(session *v1alpha1.Session, name string) Desired {
 			"labels":      labels(session, omit),
 			"annotations": annotations(session, omit),
 		},
-		"spec": spec(&session.Spec, name, omit),
+		"spec": spec(&session.Spec, name),
 	}}
+	for _, lost := range unmapped.Fields(&session.Spec, &v1alpha1.SessionSpec{}) {
+		omit(lost.Path)
+	}
 	object.SetGroupVersionKind(Kind)
 	slices.Sort(omitted)
 	return Desired{Object: object, Omitted: omitted}
@@ -83,7 +81,7 @@ func annotations(session *v1alpha1.Session, omit func(string)) map[string]any {
 	return result
 }
 
-func spec(from *v1alpha1.SessionSpec, name string, omit func(string)) map[string]any {
+func spec(from *v1alpha1.SessionSpec, name string) map[string]any {
 	to := map[string]any{"displayName": from.DisplayName}
 	if from.Prompt != "" {
 		to["initialPrompt"] = from.Prompt
@@ -92,7 +90,7 @@ func spec(from *v1alpha1.SessionSpec, name string, omit func(string)) map[string
 	if from.TimeoutSeconds != nil && *from.TimeoutSeconds != 0 {
 		to["timeout"] = int64(*from.TimeoutSeconds)
 	}
-	if repositories := repositories(from, name, omit); len(repositories) > 0 {
+	if repositories := repositories(from, name); len(repositories) > 0 {
 		to["repos"] = repositories
 	}
 	if from.LLM != nil {
@@ -100,27 +98,21 @@ func spec(from *v1alpha1.SessionSpec, name string, omit func(string)) map[string
 			to["llmSettings"] = settings
 		}
 	}
-	if variables := environment(from.Environment, omit); len(variables) > 0 {
+	if variables := environment(from.Environment); len(variables) > 0 {
 		to["environmentVariables"] = variables
 	}
 	if from.CreatedBy != "" {
 		to["userContext"] = map[string]any{"userId": from.CreatedBy}
 	}
-	if workflow := workflow(from.Workflow, omit); workflow != nil {
+	if workflow := workflow(from.Workflow); workflow != nil {
 		to["activeWorkflow"] = workflow
-	}
-	if from.BotAccountName != "" {
-		omit("spec.botAccountName")
-	}
-	if overrides := from.ResourceOverrides; overrides != nil && *overrides != (v1alpha1.ResourceOverrides{}) {
-		omit("spec.resourceOverrides")
 	}
 	return to
 }
 
 // repositories maps the list, or the only repository. Without a branch of its
 // own each session works on one that is named after it.
-func repositories(from *v1alpha1.SessionSpec, name string, omit func(string)) []any {
+func repositories(from *v1alpha1.SessionSpec, name string) []any {
 	branch := func(chosen string) string {
 		if chosen == "" {
 			return "ambient/" + name
@@ -134,13 +126,10 @@ func repositories(from *v1alpha1.SessionSpec, name string, omit func(string)) []
 		return []any{map[string]any{"url": from.RepositoryURL, "branch": branch("")}}
 	}
 	result := make([]any, 0, len(from.Repositories))
-	for i, repository := range from.Repositories {
+	for _, repository := range from.Repositories {
 		entry := map[string]any{"url": repository.URL, "branch": branch(repository.Branch)}
 		if repository.AutoPush != nil {
 			entry["autoPush"] = *repository.AutoPush
-		}
-		if repository.Name != "" {
-			omit(fmt.Sprintf("spec.repositories[%d].name", i))
 		}
 		result = append(result, entry)
 	}
@@ -172,28 +161,20 @@ func fractional(value float64) float64 {
 	return math.Nextafter(value, 0)
 }
 
-func environment(from map[string]string, omit func(string)) map[string]any {
+func environment(from map[string]string) map[string]any {
 	to := map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(from)) {
-		if slices.Contains(reservedEnvironment, name) || len(validation.IsEnvVarName(name)) > 0 {
-			omit(fmt.Sprintf("spec.environment[%s]", name))
-			continue
+	for name, value := range from {
+		if !unmapped.Variable(name) {
+			to[name] = value
 		}
-		to[name] = from[name]
 	}
 	return to
 }
 
 // workflow maps a workflow in a Git repository; one that is known by an id only
 // has no place in an AgenticSession.
-func workflow(from *v1alpha1.Workflow, omit func(string)) map[string]any {
-	if from == nil {
-		return nil
-	}
-	if from.GitURL == "" {
-		if from.ID != "" {
-			omit("spec.workflow.id")
-		}
+func workflow(from *v1alpha1.Workflow) map[string]any {
+	if from == nil || from.GitURL == "" {
 		return nil
 	}
 	to := map[string]any{"gitUrl": from.GitURL}

@@ -43,6 +43,8 @@ type Options struct {
 	// namespace.
 	Store    cache.Store
 	Bindings cache.Indexer
+	// Platform holds the platform's own settings, if it is there.
+	Platform Platform
 	Gate     session.Gate
 	Brake    session.Brake
 	Events   record.EventRecorder
@@ -113,11 +115,19 @@ func (c *Controller) Reconcile(ctx context.Context, namespace string) (time.Dura
 	if err := c.revoke(ctx, settings, namespace, wanted); err != nil {
 		return 0, err
 	}
+	omitted, err := c.mirror(ctx, namespace, settings)
+	if err != nil {
+		return 0, err
+	}
 	if len(refused) > 0 {
 		message := fmt.Sprintf("Only the roles %s can be given; nothing is granted for %s.", strings.Join(roles, ", "), strings.Join(refused, ", "))
 		return 0, c.report(ctx, settings, false, reasonRefused, message)
 	}
-	return 0, c.report(ctx, settings, true, reasonGranted, fmt.Sprintf("%d groups have access.", len(settings.Spec.GroupAccess)))
+	message := fmt.Sprintf("%d groups have access.", len(settings.Spec.GroupAccess))
+	if len(omitted) > 0 {
+		message += fmt.Sprintf(" The platform's settings have no place for %s.", strings.Join(omitted, ", "))
+	}
+	return 0, c.report(ctx, settings, true, reasonGranted, message)
 }
 
 // removed revokes all access in a namespace whose settings are gone.
@@ -126,7 +136,11 @@ func (c *Controller) removed(ctx context.Context, namespace string) (time.Durati
 	if err != nil {
 		return 0, err
 	}
-	if len(held) == 0 || c.Gate.Obstacle(namespace).Reason == project.ReasonTerminating {
+	mirrored, err := c.mirrored(namespace)
+	if err != nil {
+		return 0, err
+	}
+	if len(held) == 0 && !mirrored || c.Gate.Obstacle(namespace).Reason == project.ReasonTerminating {
 		c.present(namespace)
 		return 0, nil
 	}
@@ -143,6 +157,9 @@ func (c *Controller) removed(ctx context.Context, namespace string) (time.Durati
 		return 0, fmt.Errorf("asking for the settings in %s: %w", namespace, err)
 	}
 	if err := c.revoke(ctx, nil, namespace, nil); err != nil {
+		return 0, err
+	}
+	if _, err := c.mirror(ctx, namespace, nil); err != nil {
 		return 0, err
 	}
 	c.present(namespace)

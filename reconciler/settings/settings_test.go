@@ -65,6 +65,7 @@ type stage struct {
 	bindings   cache.Indexer
 	obstacle   session.Obstacle
 	held       bool
+	platform   *fakePlatform
 	controller *Controller
 }
 
@@ -80,13 +81,14 @@ func newStage(t *testing.T, access ...v1alpha1.GroupAccess) *stage {
 	s := &stage{
 		t: t, kube: fake.NewClientset(), native: newNative(),
 		store:    cache.NewStore(cache.MetaNamespaceKeyFunc),
+		platform: &fakePlatform{},
 		bindings: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
 	}
 	if _, err := s.native.AmbientV1alpha1().ProjectSettings(namespace).Create(context.Background(), settings, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.controller = New(Options{
-		Settings: s.native, Kube: s.kube, Store: s.store, Bindings: s.bindings, Gate: s, Brake: s, Events: record.NewFakeRecorder(100),
+		Settings: s.native, Kube: s.kube, Store: s.store, Bindings: s.bindings, Platform: s.platform, Gate: s, Brake: s, Events: record.NewFakeRecorder(100),
 	})
 	return s
 }
@@ -112,8 +114,12 @@ func (s *stage) reconcile() {
 		s.t.Fatal(err)
 	}
 	var objects []any
+	s.platform.granted = nil
 	for i := range held.Items {
 		objects = append(objects, &held.Items[i])
+		if held.Items[i].Labels["ambient-code.io/managed"] == "true" {
+			s.platform.granted = append(s.platform.granted, &held.Items[i])
+		}
 	}
 	if err := s.bindings.Replace(objects, ""); err != nil {
 		s.t.Fatal(err)

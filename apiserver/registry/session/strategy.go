@@ -2,9 +2,6 @@ package session
 
 import (
 	"context"
-	"fmt"
-	"maps"
-	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -13,16 +10,11 @@ import (
 	"k8s.io/apiserver/pkg/warning"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/unmapped"
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/validation"
 	"github.com/ambient-code/ambient-kube/apiserver/registry/internal/resource"
 )
-
-// reservedEnvironment are the variables that the platform's operator sets itself
-// in the agent's pod, whatever a session says.
-var reservedEnvironment = []string{
-	"SESSION_NAME", "S3_ENDPOINT", "S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NAMESPACE", "SYNC_INTERVAL",
-}
 
 // strategy governs everything of a Session but its status.
 type strategy struct{ resource.Base }
@@ -89,12 +81,12 @@ func (strategy) ValidateUpdate(_ context.Context, object, previous runtime.Objec
 
 // WarningsOnCreate implements rest.RESTCreateStrategy.
 func (strategy) WarningsOnCreate(_ context.Context, object runtime.Object) []string {
-	return lossWarnings(&object.(*v1alpha1.Session).Spec, &v1alpha1.SessionSpec{})
+	return unmappedWarnings(&object.(*v1alpha1.Session).Spec, &v1alpha1.SessionSpec{})
 }
 
 // WarningsOnUpdate implements rest.RESTUpdateStrategy.
 func (strategy) WarningsOnUpdate(_ context.Context, object, previous runtime.Object) []string {
-	return lossWarnings(&object.(*v1alpha1.Session).Spec, &previous.(*v1alpha1.Session).Spec)
+	return unmappedWarnings(&object.(*v1alpha1.Session).Spec, &previous.(*v1alpha1.Session).Spec)
 }
 
 // requester returns the name of the user who makes the request.
@@ -180,26 +172,13 @@ func keepLasting(spec, old *v1alpha1.SessionSpec) (kept []string) {
 	return kept
 }
 
-// lossWarnings names what differs from old and is stored, but does not reach the
-// agent through the platform's operator.
-func lossWarnings(spec, old *v1alpha1.SessionSpec) []string {
-	var warnings []string
-	if spec.BotAccountName != "" && spec.BotAccountName != old.BotAccountName {
-		warnings = append(warnings, "spec.botAccountName: stored, but AgenticSession has no such field, so the agent does not get it")
+// unmappedWarnings names what differs from old and is stored, but reaches no agent.
+func unmappedWarnings(spec, old *v1alpha1.SessionSpec) []string {
+	var result []string
+	for _, lost := range unmapped.Fields(spec, old) {
+		result = append(result, lost.Path+": "+lost.Why)
 	}
-	if spec.ResourceOverrides != nil && !apiequality.Semantic.DeepEqual(spec.ResourceOverrides, old.ResourceOverrides) {
-		warnings = append(warnings, "spec.resourceOverrides: stored, but AgenticSession has no such field, so the pod does not get them")
-	}
-	for _, name := range slices.Sorted(maps.Keys(spec.Environment)) {
-		value := spec.Environment[name]
-		if before, was := old.Environment[name]; was && before == value {
-			continue
-		}
-		if slices.Contains(reservedEnvironment, name) {
-			warnings = append(warnings, fmt.Sprintf("spec.environment[%s]: reserved by the operator, which sets its own value", name))
-		}
-	}
-	return warnings
+	return result
 }
 
 // statusStrategy governs a Session's status.

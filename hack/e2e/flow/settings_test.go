@@ -153,7 +153,7 @@ func TestAccessWrittenUpstream(t *testing.T) {
 	newRoles(t)
 	project := stand.NewProject(t)
 	bindings := record(t, roleBindings, project)
-	access := `[{"group":"a","role":"view"},{"groupName":"b","role":"edit"},{"group_name":"c","role":"admin"},{"groupName":"d","role":"cluster-admin"}]`
+	access := `[{"group":"a","role":"view"},{"groupName":"b","role":"edit"},{"group_name":"c","role":"admin"},{"groupName":"d","role":"cluster-admin"},"e"]`
 	if _, err := stand.Upstream.Settings.CreateProjectSettings(t.Context(), &ambientv1.CreateProjectSettingsRequest{ProjectId: project, GroupAccess: &access}); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +161,8 @@ func TestAccessWrittenUpstream(t *testing.T) {
 	awaitRoles(t, project, "b", "edit")
 	awaitRoles(t, project, "c", "admin")
 	awaitRoles(t, project, "d")
+	awaitRoles(t, project, "e", "view")
+	awaitPlatformSettings(t, project, `{"groupAccess":[{"groupName":"a","role":"view"},{"groupName":"b","role":"edit"},{"groupName":"c","role":"admin"},{"groupName":"e","role":"view"}],"inactivityTimeoutSeconds":86400}`)
 	harness.Eventually(t, "the settings say that a role was refused", func() error {
 		held, err := stand.Ambient.AmbientV1alpha1().ProjectSettings(project).Get(t.Context(), "settings", metav1.GetOptions{})
 		if err != nil {

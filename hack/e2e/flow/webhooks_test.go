@@ -161,3 +161,44 @@ func TestWithoutTheWebhooks(t *testing.T) {
 	awaitPhase(t, id, v1alpha1.SessionStopped)
 	harness.Contains(t, stand.KubectlFails(t, "", "delete", "namespace", marked).Stderr, "which exists")
 }
+
+// What reaches no agent is told at once, to whoever asks for it, and later on the
+// session, in the same words.
+func TestWhatReachesNoAgentIsTold(t *testing.T) {
+	project := stand.NewProject(t)
+	manifest := func(account string) string {
+		return fmt.Sprintf(`apiVersion: ambient.io/v1alpha1
+kind: Session
+metadata: {name: worker, namespace: %s}
+spec:
+  prompt: Say hello
+  botAccountName: %s
+  resourceOverrides: {cpu: "2"}
+  workflow: {id: "7"}
+  repositories: [{url: "https://example.com/a.git", name: there}]
+  environment: {S3_BUCKET: hidden, TOKEN: hidden}
+`, project, account)
+	}
+	output := stand.KubectlWithInput(t, manifest("robot"), "apply", "--server-side", "-f", "-")
+	lost := []string{"spec.botAccountName", "spec.environment[S3_BUCKET]", "spec.repositories[0].name", "spec.resourceOverrides", "spec.workflow.id"}
+	for _, field := range lost {
+		harness.Contains(t, output.Stderr, "Warning: "+field+": ")
+	}
+	if strings.Contains(output.Stderr, "TOKEN") || strings.Contains(output.Stderr, "hidden") || strings.Count(output.Stderr, "Warning:") != len(lost) {
+		t.Errorf("the warnings are %s", output.Stderr)
+	}
+	session := awaitCondition(t, project, "worker", "Projected", metav1.ConditionTrue, "PartlyProjected")
+	for _, condition := range session.Status.Conditions {
+		if condition.Type == "Projected" {
+			harness.Contains(t, condition.Message, lost...)
+		}
+	}
+
+	output = stand.KubectlWithInput(t, manifest("another"), "apply", "--server-side", "-f", "-")
+	if strings.Count(output.Stderr, "Warning:") != 1 || !strings.Contains(output.Stderr, "spec.botAccountName") {
+		t.Errorf("the warnings are %s", output.Stderr)
+	}
+	if output := stand.Kubectl(t, "label", "sessions.ambient.io", "worker", "-n", project, "a=b"); strings.Contains(output.Stderr, "Warning:") {
+		t.Errorf("the warnings are %s", output.Stderr)
+	}
+}
