@@ -9,12 +9,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/manifests/crd"
 )
 
 const platformDefinition = "projectsettings.vteam.ambient-code"
+
+// platformSettings are the platform's own settings.
+var platformSettings = schema.GroupVersionResource{Group: "vteam.ambient-code", Version: "v1alpha1", Resource: "projectsettings"}
 
 // awaitPlatformSettings waits until the platform's settings in the namespace say
 // exactly this.

@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestAtRestNothingIsWritten(t *testing.T) {
 
 	rows, calls := written(t), writes(t)
 	var recordings []*recording
-	for _, resource := range watched {
+	for _, resource := range append(slices.Clone(watched), platformSettings) {
 		recordings = append(recordings, record(t, resource, ""))
 	}
 	<-time.After(atRest)

@@ -21,15 +21,13 @@ var (
 	sessions        = schema.GroupVersionResource{Group: "ambient.io", Version: "v1alpha1", Resource: "sessions"}
 	projects        = schema.GroupVersionResource{Group: "ambient.io", Version: "v1alpha1", Resource: "projects"}
 	settings        = schema.GroupVersionResource{Group: "ambient.io", Version: "v1alpha1", Resource: "projectsettings"}
-	// platformSettings are the platform's own.
-	platformSettings = schema.GroupVersionResource{Group: "vteam.ambient-code", Version: "v1alpha1", Resource: "projectsettings"}
-	namespaces       = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	secrets          = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	roleBindings     = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
+	namespaces      = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	secrets         = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+	roleBindings    = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
 )
 
 // watched is everything that the reconciler writes.
-var watched = []schema.GroupVersionResource{agenticSessions, sessions, projects, settings, platformSettings, namespaces, secrets, roleBindings}
+var watched = []schema.GroupVersionResource{agenticSessions, sessions, projects, settings, namespaces, secrets, roleBindings}
 
 // recording holds every state that the objects of a resource went through since
 // it began.
