@@ -33,6 +33,8 @@ type Options struct {
 	// MaxStaleness is the age of the upstream's last answer above which reads that
 	// claim to be current are refused.
 	MaxStaleness time.Duration
+	// VerifyReads asks the upstream before every read that claims to be current.
+	VerifyReads bool
 	// ShutdownDelay is how long the server goes on serving after it was told to
 	// end, so that no new request is sent to it any more.
 	ShutdownDelay time.Duration
@@ -97,6 +99,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.LeaseNamespace, "lease-namespace", o.LeaseNamespace, "Namespace of the Lease that holds the epoch of resource versions.")
 	flags.StringVar(&o.LeaseName, "lease-name", o.LeaseName, "Name of the Lease that holds the epoch of resource versions.")
 	flags.DurationVar(&o.MaxStaleness, "max-staleness", o.MaxStaleness, "Age of the upstream's last answer above which reads that claim to be current get 503.")
+	flags.BoolVar(&o.VerifyReads, "verify-reads", o.VerifyReads, "Ask the upstream before every read that claims to be current (get, list and watch without a resourceVersion): what was changed there before the read shows in it, even while the upstream's watch lags. Lists then wait for a listing of the upstream, which those made at the same time share.")
 	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay-duration", o.ShutdownDelay, "How long the server goes on serving after it was told to end.")
 }
 

@@ -59,7 +59,7 @@ type served struct {
 	storage    storage.Options
 }
 
-func newRESTOptionsGetter(codec runtime.Codec, converter managedfields.TypeConverter, backends *backend.Backends) restOptionsGetter {
+func newRESTOptionsGetter(codec runtime.Codec, converter managedfields.TypeConverter, backends *backend.Backends, verifyReads bool) restOptionsGetter {
 	isProject := func(namespace string) bool { return backends.Projects.Known(namespace) }
 	getter := restOptionsGetter{}
 	for resource, served := range map[string]served{
@@ -82,6 +82,7 @@ func newRESTOptionsGetter(codec runtime.Codec, converter managedfields.TypeConve
 			RequestPhases: []string{string(v1alpha1.SessionPending), string(v1alpha1.SessionStopping)},
 		}
 		options := served.storage
+		options.VerifyReads = verifyReads
 		options.PrepareExisting = owner.Derive
 		options.Settle = owner.Settle
 		options.Unchanged = translate.Equal

@@ -164,7 +164,7 @@ func (c CompletedConfig) wire(client *upstream.Client, converter managedfields.T
 
 // install registers the resources of the group.
 func (s *Server) install(c CompletedConfig, converter managedfields.TypeConverter, namespaces adoption) error {
-	getter := newRESTOptionsGetter(c.codecs.LegacyCodec(v1alpha1.SchemeGroupVersion), converter, s.backends)
+	getter := newRESTOptionsGetter(c.codecs.LegacyCodec(v1alpha1.SchemeGroupVersion), converter, s.backends, c.options.VerifyReads)
 	rules := policy{namespaces: namespaceGuard{c.client}, backends: s.backends, unassignedNamespace: c.options.UnassignedNamespace, foreign: namespaces.foreign}
 	sessions, err := session.NewREST(c.scheme, getter, session.Hooks{
 		BeforeCreate: rules.createInProject(v1alpha1.Resource("sessions"), "Session"),

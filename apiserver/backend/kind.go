@@ -60,6 +60,35 @@ func (k *kind[R]) Current() error {
 	return nil
 }
 
+// verified returns nil once all rows of the kind are known to be what the upstream
+// held at some moment after the call. It waits no longer than reads may be stale.
+func (k *kind[R]) verified(ctx context.Context) error {
+	if err := k.Synced(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.maxStaleness)
+	defer cancel()
+	if err := k.feed.Verify(ctx); err != nil {
+		return unavailable("%s could not be verified at the upstream: %v; reads at resourceVersion=0 are still served", k.resource.Resource, err)
+	}
+	return nil
+}
+
+// verifiedOne is verified for the one object at key, which refresh reads. What is
+// not there then may be on its way here under a name that only a listing tells.
+func (k *kind[R]) verifiedOne(ctx context.Context, key string, refresh func(context.Context, string) error) error {
+	if key == "" {
+		return k.verified(ctx)
+	}
+	if err := refresh(ctx, key); err != nil {
+		return err
+	}
+	if _, _, found := k.lookup(key); found {
+		return nil
+	}
+	return k.verified(ctx)
+}
+
 // Feed returns the feed of the kind.
 func (k *kind[R]) Feed() *feed.Feed[R] { return k.feed }
 

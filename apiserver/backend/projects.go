@@ -79,6 +79,15 @@ func (p *Projects) Refresh(ctx context.Context, key string) error {
 	return p.refreshID(ctx, nameOf(key), nameOf(key))
 }
 
+// Verify makes sure of the object at key, or of all. A project's name is its id, so
+// that a Get tells of each.
+func (p *Projects) Verify(ctx context.Context, key string) error {
+	if key != "" {
+		return p.Refresh(ctx, key)
+	}
+	return p.verified(ctx)
+}
+
 // Create writes a new project. Its name is its id, for ever: the upstream keeps
 // the names of deleted projects.
 func (p *Projects) Create(ctx context.Context, _ string, object runtime.Object) error {

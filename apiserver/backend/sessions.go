@@ -157,6 +157,11 @@ func (s *Sessions) Refresh(ctx context.Context, key string) error {
 	return s.refreshID(ctx, id, nameOf(key))
 }
 
+// Verify makes sure of the object at key, or of all.
+func (s *Sessions) Verify(ctx context.Context, key string) error {
+	return s.verifiedOne(ctx, key, s.Refresh)
+}
+
 // Create writes a new session. The upstream chooses its id, so that the name and
 // a one-time token ride along: after an answer that got lost, they tell whether
 // the session was made.

@@ -111,6 +111,14 @@ func (s *Settings) Refresh(ctx context.Context, key string) error {
 	return s.projects.refreshID(ctx, row.GetProjectId(), row.GetProjectId())
 }
 
+// Verify makes sure of the object at key, or of all: of both rows that make it.
+func (s *Settings) Verify(ctx context.Context, key string) error {
+	if err := s.verifiedOne(ctx, key, s.Refresh); err != nil || key != "" {
+		return err
+	}
+	return s.projects.verified(ctx)
+}
+
 // rows returns the two rows behind the settings of a project, and the id of the
 // settings' own row; all of them may be absent.
 func (s *Settings) rows(projectID string) (id string, row *ambientv1.ProjectSettings, project *ambientv1.Project) {

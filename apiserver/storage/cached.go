@@ -216,6 +216,11 @@ func (g *guard) Watch(ctx context.Context, key string, options apistorage.ListOp
 	if from > g.store.journal.Revision() {
 		return failedWatch(watchError(journal.ErrFuture)), nil
 	}
+	if g.store.options.VerifyReads && options.ResourceVersion == "" {
+		if err := g.store.backend.Verify(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
 	watching, err := g.Interface.Watch(ctx, key, options)
 	return watching, notOverloaded(err)
 }
@@ -233,14 +238,28 @@ func (g *guard) GetList(ctx context.Context, key string, options apistorage.List
 	if err := g.store.backend.Synced(); err != nil {
 		return err
 	}
-	if options.Recursive && options.ResourceVersion == "" && options.ResourceVersionMatch == "" &&
-		options.Predicate.Continue == "" && g.store.backend.Current() != nil {
-		if revision, foreign := g.foreign(key); foreign {
-			options.ResourceVersion = strconv.FormatUint(revision, 10)
-			options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
+	if options.ResourceVersion == "" && options.ResourceVersionMatch == "" && options.Predicate.Continue == "" {
+		if err := g.current(ctx); err != nil {
+			revision, foreign := g.foreign(key)
+			switch {
+			case options.Recursive && foreign:
+				options.ResourceVersion = strconv.FormatUint(revision, 10)
+				options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
+			case g.store.options.VerifyReads:
+				return err
+			}
 		}
 	}
 	return notOverloaded(g.Interface.GetList(ctx, key, options, out))
+}
+
+// current returns nil if a list may claim to be current: because the state is
+// young enough, or because the upstream was asked just now.
+func (g *guard) current(ctx context.Context) error {
+	if err := g.store.backend.Current(); err != nil || !g.store.options.VerifyReads {
+		return err
+	}
+	return g.store.backend.Verify(ctx, "")
 }
 
 // foreign tells whether the key is that of a namespace without any of our objects,

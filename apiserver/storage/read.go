@@ -20,7 +20,7 @@ type entry = journal.Entry[runtime.Object]
 
 // Get implements storage.Interface. Without a resourceVersion it reads through to
 // the upstream; if that does not answer, the journal does as long as it may claim
-// to be current.
+// to be current, unless reads are verified.
 func (s *Store) Get(ctx context.Context, key string, options apistorage.GetOptions, out runtime.Object) error {
 	key, err := s.key(key, false)
 	if err != nil {
@@ -63,6 +63,9 @@ func (s *Store) beginsUpdate(ctx context.Context) bool {
 }
 
 func (s *Store) readThrough(ctx context.Context, key string) error {
+	if s.options.VerifyReads {
+		return s.backend.Verify(ctx, key)
+	}
 	err := s.backend.Refresh(ctx, key)
 	if err == nil || !unreachable(err) {
 		return err

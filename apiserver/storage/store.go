@@ -23,6 +23,10 @@ type Backend interface {
 	// Refresh reads the object at key from the upstream. A key that the upstream
 	// does not hold is no error: the journal then lacks it.
 	Refresh(ctx context.Context, key string) error
+	// Verify returns nil once the journal is known to hold what the upstream held
+	// at some moment after the call: of the object at key, or, if key is empty, of
+	// every object of the kind.
+	Verify(ctx context.Context, key string) error
 	// Create makes the object upstream; afterwards the journal holds key.
 	Create(ctx context.Context, key string, object runtime.Object) error
 	// Update changes the object upstream from current to desired. Both carry what
@@ -63,6 +67,8 @@ type Options struct {
 	// stored; by default equal encodings are unchanged. Neither object carries a
 	// resourceVersion, and neither may be changed.
 	Unchanged func(existing, updated runtime.Object) bool
+	// VerifyReads asks the upstream before every read that claims to be current.
+	VerifyReads bool
 	// MayHold, if set, tells whether the upstream may hold objects in a namespace
 	// for which the journal holds none. Lists of namespaces that cannot hold any
 	// are answered from memory however old the state is. Unset: none can.

@@ -72,6 +72,26 @@ func (u *upstream) Refresh(_ context.Context, key string) error {
 	return nil
 }
 
+func (u *upstream) Verify(_ context.Context, key string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := u.call("Verify"); err != nil {
+		return err
+	}
+	if key != "" {
+		u.fold(key)
+		return nil
+	}
+	entries, _ := u.journal.List("/")
+	for _, known := range entries {
+		u.fold(known.Key)
+	}
+	for key := range u.objects {
+		u.fold(key)
+	}
+	return nil
+}
+
 func (u *upstream) Create(_ context.Context, key string, object runtime.Object) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
