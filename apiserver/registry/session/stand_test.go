@@ -31,6 +31,7 @@ type memory struct {
 }
 
 func (m *memory) Refresh(context.Context, string) error { return nil }
+func (m *memory) Verify(context.Context, string) error  { return nil }
 func (m *memory) Synced() error                         { return nil }
 func (m *memory) Current() error                        { return nil }
 
