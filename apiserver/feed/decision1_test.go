@@ -239,40 +239,51 @@ func TestDecision1ListingsThatLackACountedRowAreNotCompleteTogether(t *testing.T
 }
 
 func TestDecision1TheFirstSynchronisationIsTheUnionOfPasses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		u := newUpstream(ids("r", 2000)...)
-		u.latency = 10 * time.Millisecond
-		within(t, u, func(o *Options) { o.PageSize = 50 }, func(t *testing.T, w *world) {
-			ctx, cancel := context.WithCancel(t.Context())
-			random := seeded(3)
-			writer := make(chan struct{})
-			go func() {
-				defer close(writer)
-				for n := 0; sleep(ctx, 2*time.Millisecond, nil); n++ {
-					w.write(fmt.Sprintf("r%05d", random.IntN(2000)), fmt.Sprint("noise ", n))
-				}
-			}()
-			stop := w.run()
-			defer stop()
-			began := time.Now()
-			select {
-			case <-w.feed.Synced():
-			case <-time.After(time.Minute):
-				t.Fatal("not synchronised after a minute")
-			}
-			if got := w.feed.Len(); got != 2000 {
-				t.Errorf("%d rows are held when synchronised, want 2000", got)
-			}
-			t.Logf("synchronised after %s, with %d complete and %d disturbed listings", time.Since(began), w.metrics.read(&w.metrics.complete), w.metrics.read(&w.metrics.incomplete))
-			if w.metrics.read(&w.metrics.complete) != 0 {
-				t.Error("a listing was complete: the test proves nothing")
-			}
-			cancel()
-			<-writer
-			time.Sleep(30 * time.Second)
-			w.agrees()
+	for name, size := range map[string]struct{ rows, page int }{
+		"2,000 rows in small pages":               {2000, 50},
+		"20,000 rows as the real server has them": {20000, 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u := newUpstream(ids("r", size.rows)...)
+				u.latency = 10 * time.Millisecond
+				within(t, u, func(o *Options) { o.PageSize = size.page }, func(t *testing.T, w *world) { syncUnderLoad(t, w, size.rows) })
+			})
 		})
-	})
+	}
+}
+
+// syncUnderLoad synchronises for the first time while 500 rows a second change.
+func syncUnderLoad(t *testing.T, w *world, rows int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	random := seeded(3)
+	writer := make(chan struct{})
+	go func() {
+		defer close(writer)
+		for n := 0; sleep(ctx, 2*time.Millisecond, nil); n++ {
+			w.write(fmt.Sprintf("r%05d", random.IntN(rows)), fmt.Sprint("noise ", n))
+		}
+	}()
+	stop := w.run()
+	defer stop()
+	began := time.Now()
+	select {
+	case <-w.feed.Synced():
+	case <-time.After(time.Minute):
+		t.Fatal("not synchronised after a minute")
+	}
+	if got := w.feed.Len(); got != rows {
+		t.Errorf("%d rows are held when synchronised, want %d", got, rows)
+	}
+	t.Logf("synchronised after %s, with %d complete and %d disturbed listings", time.Since(began), w.metrics.read(&w.metrics.complete), w.metrics.read(&w.metrics.incomplete))
+	if w.metrics.read(&w.metrics.complete) != 0 {
+		t.Error("a listing was complete: the test proves nothing")
+	}
+	cancel()
+	<-writer
+	time.Sleep(30 * time.Second)
+	w.agrees()
 }
 
 func TestDecision1TheFirstSynchronisationWaitsForEveryRowThatIsCounted(t *testing.T) {
