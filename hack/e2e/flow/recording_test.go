@@ -175,10 +175,12 @@ func desired(object *unstructured.Unstructured) string {
 // requests counts how often the operator was asked for the phase: a request that
 // is sent again bears another time.
 func (r *recording) requests(name, phase string) int {
+	at := map[string]string{"Running": "ambient-code.io/start-requested-at", "Stopped": "ambient-code.io/stop-requested-at"}[phase]
 	times := map[string]bool{}
 	for _, state := range r.states(name) {
-		if annotations := state.GetAnnotations(); desired(state) == phase {
-			times[annotations["ambient-code.io/start-requested-at"]+annotations["ambient-code.io/stop-requested-at"]] = true
+		// The operator takes the time off first.
+		if time := state.GetAnnotations()[at]; desired(state) == phase && time != "" {
+			times[time] = true
 		}
 	}
 	return len(times)

@@ -38,8 +38,8 @@ func TestStopAndStart(t *testing.T) {
 			ask(t, project, name, id, v1alpha1.SessionStopping)
 			awaitPhase(t, id, v1alpha1.SessionStopped)
 			stopped := awaitSettled(t, id, v1alpha1.SessionStopped)
-			checkCourse(t, "the AgenticSession", since(resources.phases(resource.GetName()), "Running"), "Running", "Stopping", "Stopped")
-			checkCourse(t, "the session", since(seen.phases(name), "Stopping"), "Stopping", "Stopped")
+			awaitCourse(t, "the AgenticSession", func() []string { return since(resources.phases(resource.GetName()), "Running") }, "Running", "Stopping", "Stopped")
+			awaitCourse(t, "the session", func() []string { return since(seen.phases(name), "Stopping") }, "Stopping", "Stopped")
 			session := getSession(t, project, name)
 			if session.Status.StoppedReason != "user" || session.Status.CompletionTime == nil ||
 				session.Status.CompletionTime.UTC().Format("2006-01-02T15:04:05Z") != text(stopped, "status", "completionTime") {
@@ -49,11 +49,14 @@ func TestStopAndStart(t *testing.T) {
 			ask(t, project, name, id, v1alpha1.SessionPending)
 			awaitPhase(t, id, v1alpha1.SessionRunning)
 			again := awaitSettled(t, id, v1alpha1.SessionRunning)
-			checkCourse(t, "the AgenticSession", since(resources.phases(resource.GetName()), "Stopped"), "Stopped", "Pending", "Creating", "Running")
-			phases := since(seen.phases(name), "Pending")
-			if len(phases) == 0 || phases[len(phases)-1] != "Running" || slices.Contains(phases, "Stopped") {
-				t.Errorf("after the start the session went through %v", phases)
-			}
+			awaitCourse(t, "the AgenticSession", func() []string { return since(resources.phases(resource.GetName()), "Stopped") }, "Stopped", "Pending", "Creating", "Running")
+			harness.Eventually(t, "a watch of the session shows the second run", func() error {
+				phases := since(seen.phases(name), "Pending")
+				if len(phases) == 0 || phases[len(phases)-1] != "Running" || slices.Contains(phases, "Stopped") {
+					return fmt.Errorf("after the start the session went through %v", phases)
+				}
+				return nil
+			})
 			for _, phase := range []string{"Stopped", "Running"} {
 				if times := resources.requests(resource.GetName(), phase); times != 1 {
 					t.Errorf("the operator was asked for %s %d times", phase, times)
@@ -85,11 +88,14 @@ func awaitSettled(t *testing.T, id string, phase v1alpha1.SessionPhase) *unstruc
 	})
 }
 
-func checkCourse(t *testing.T, what string, got []string, want ...string) {
+func awaitCourse(t *testing.T, what string, course func() []string, want ...string) {
 	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s went through %v, want %v", what, got, want)
-	}
+	harness.Eventually(t, what+" is seen to go through all of it", func() error {
+		if got := course(); !slices.Equal(got, want) {
+			return fmt.Errorf("it went through %v, want %v", got, want)
+		}
+		return nil
+	})
 }
 
 func TestRunnersThatEnd(t *testing.T) {
@@ -126,10 +132,13 @@ func TestRunnersThatEnd(t *testing.T) {
 			})
 			awaitEnd(t, id, test.end)
 			awaitSettled(t, id, test.end)
-			phases := since(seen.phases(name), "Pending")
-			if count(phases, string(test.end)) != 1 || phases[len(phases)-1] != string(test.end) {
-				t.Errorf("after the start the session went through %v", phases)
-			}
+			harness.Eventually(t, "a watch of the session shows one end", func() error {
+				phases := since(seen.phases(name), "Pending")
+				if count(phases, string(test.end)) != 1 || phases[len(phases)-1] != string(test.end) {
+					return fmt.Errorf("after the start the session went through %v", phases)
+				}
+				return nil
+			})
 			if starts, stops := resources.requests(resource.GetName(), "Running"), resources.requests(resource.GetName(), "Stopped"); starts != 1 || stops != 0 {
 				t.Errorf("the operator was asked for %d starts and %d stops", starts, stops)
 			}

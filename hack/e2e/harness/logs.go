@@ -24,6 +24,7 @@ type Allowed struct {
 
 // everyRun lists what every run of a stand logs.
 var everyRun = []Allowed{
+	{controlplane.APIServerName, regexp.MustCompile(`repairip\.go.*Service default/kubernetes is not allocated; repairing`), "the cluster is being born, slowly"},
 	{controlplane.APIServerName, regexp.MustCompile(`The manifest file is empty, ignoring`), "a message about a file that we do not use, at a wrong level"},
 	{controlplane.ControllerManagerName, regexp.MustCompile(`The manifest file is empty, ignoring`), "a message about a file that we do not use, at a wrong level"},
 	{controlplane.APIServerName, regexp.MustCompile(`Failed to ensure lease exists, will retry.*namespaces \\"kube-system\\" not found`), "the cluster is being born"},
@@ -43,7 +44,7 @@ var everyRun = []Allowed{
 
 // Abandoned matches what the library of all API servers says of a request whose client
 // is gone.
-var Abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled)|` +
+var Abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled|client disconnected)|` +
 	`(wrap|timeout)\.go.*(Timeout or abort while handling|Post-timeout activity)|` +
 	`finisher\.go.*post-timeout activity.*panicked: false`)
 
