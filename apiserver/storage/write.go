@@ -64,12 +64,12 @@ func (s *Store) Delete(
 	return s.change(ctx, key, false, func(current entry, _ bool) (apply, error) {
 		existing := current.Value.DeepCopyObject()
 		if err := preconditions.Check(key, existing); err != nil {
-			return nil, err
+			return apply{}, err
 		}
 		if err := validateDeletion(ctx, existing); err != nil {
-			return nil, err
+			return apply{}, err
 		}
-		return func() error { return s.delete(ctx, key, current, out) }, nil
+		return apply{do: func() error { return s.delete(ctx, key, current, out) }}, nil
 	})
 }
 
@@ -114,45 +114,45 @@ func (s *Store) GuaranteedUpdate(
 		var err error
 		if exists {
 			if existing, err = s.existing(key, current); err != nil {
-				return nil, err
+				return apply{}, err
 			}
 		}
 		// tryUpdate is free to change what it is given.
 		reference := existing.DeepCopyObject()
 		if err := preconditions.Check(key, existing); err != nil {
-			return nil, err
+			return apply{}, err
 		}
 		updated, _, err := tryUpdate(existing, apistorage.ResponseMeta{ResourceVersion: current.Revision})
 		if err != nil {
-			return nil, err
+			return apply{}, err
 		}
 		updated = updated.DeepCopyObject()
 		for _, object := range []runtime.Object{reference, updated} {
 			if err := s.versioner.PrepareObjectForStorage(object); err != nil {
-				return nil, fmt.Errorf("preparing %s for storage: %w", key, err)
+				return apply{}, fmt.Errorf("preparing %s for storage: %w", key, err)
 			}
 		}
 		if !exists {
-			return func() error { return s.create(ctx, key, updated, destination) }, nil
+			return apply{do: func() error { return s.create(ctx, key, updated, destination) }}, nil
 		}
 		if s.options.Settle != nil {
 			if err := s.options.Settle(reference, updated); err != nil {
-				return nil, fmt.Errorf("settling the update of %s: %w", key, err)
+				return apply{}, fmt.Errorf("settling the update of %s: %w", key, err)
 			}
 		}
 		unchanged, err := s.unchanged(reference, updated)
 		if err != nil {
-			return nil, fmt.Errorf("comparing %s with its update: %w", key, err)
+			return apply{}, fmt.Errorf("comparing %s with its update: %w", key, err)
 		}
-		return func() error {
-			if unchanged {
-				return give(current.Value, destination)
-			}
+		if unchanged {
+			return apply{nothing: true, do: func() error { return give(current.Value, destination) }}, nil
+		}
+		return apply{do: func() error {
 			if err := s.versioner.UpdateObject(reference, current.Revision); err != nil {
 				return fmt.Errorf("stamping %s: %w", key, err)
 			}
 			return s.update(ctx, key, reference, updated, destination)
-		}, nil
+		}}, nil
 	})
 }
 
@@ -211,8 +211,14 @@ func (s *Store) answer(key string, before uint64, out runtime.Object) error {
 	return apistorage.NewInternalError(fmt.Errorf("%s was written upstream but is not there", key))
 }
 
-// apply carries out a decision while the key's lock is held.
-type apply func() error
+// apply is what was decided about a state.
+type apply struct {
+	// do carries the decision out, while the key's lock is held.
+	do func() error
+	// nothing says that the state is already as the client wants it, so that do
+	// only answers.
+	nothing bool
+}
 
 // change makes a write of a key: decide is called with a state and returns what
 // to do about it; that is done once the state has proved to be the upstream's own,
@@ -220,7 +226,9 @@ type apply func() error
 //
 // decide runs admission, which may call out and even write the same object, so it
 // must not run under the lock. It starts from the journal without asking the
-// upstream: in most cases that is right and the write costs one reading.
+// upstream: in most cases that is right and the write costs one reading. A write
+// that changes nothing costs none while the journal is served as current: it is
+// answered as if it had come just before what the upstream may have changed since.
 func (s *Store) change(ctx context.Context, key string, mayBeAbsent bool, decide func(current entry, exists bool) (apply, error)) error {
 	if err := s.backend.Synced(); err != nil {
 		return err
@@ -254,11 +262,14 @@ func (s *Store) change(ctx context.Context, key string, mayBeAbsent bool, decide
 			}
 			continue
 		}
+		if carryOut.nothing && !fresh && !s.options.VerifyReads && s.backend.Current() == nil {
+			return carryOut.do()
+		}
 		done := false
 		err = s.locked(ctx, key, func(now entry, nowExists bool) error {
 			if nowExists == exists && now.Revision == current.Revision {
 				done = true
-				return carryOut()
+				return carryOut.do()
 			}
 			current, exists, fresh = now, nowExists, true
 			return nil

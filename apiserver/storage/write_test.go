@@ -88,7 +88,14 @@ func TestAnUpdateThatChangesNothingWritesNothingAndKeepsTheRevision(t *testing.T
 	if out.ResourceVersion != created.ResourceVersion {
 		t.Errorf("the revision went from %s to %s", created.ResourceVersion, out.ResourceVersion)
 	}
-	s.expectCalls(t, "updating", map[string]int{"Refresh": 1})
+	s.expectCalls(t, "updating", map[string]int{})
+
+	// That nothing would change is no answer from a state that may be old.
+	s.upstream.set(func(u *upstream) { u.current = apierrors.NewServiceUnavailable("stale") })
+	if _, err := s.update(fooKey, addLabel("a")); err != nil {
+		t.Fatal(err)
+	}
+	s.expectCalls(t, "updating a stale state", map[string]int{"Refresh": 1})
 }
 
 func TestUnchangedIsDecidedByTheOption(t *testing.T) {
@@ -106,7 +113,7 @@ func TestUnchangedIsDecidedByTheOption(t *testing.T) {
 	if _, err := s.update(fooKey, addLabel("ignored")); err != nil {
 		t.Fatal(err)
 	}
-	s.expectCalls(t, "updating", map[string]int{"Refresh": 1})
+	s.expectCalls(t, "updating", map[string]int{})
 }
 
 // Somebody else changes the object upstream and the feed has not told us yet.
