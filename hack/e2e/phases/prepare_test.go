@@ -31,16 +31,16 @@ const (
 // subject is the session in which a row of the table is tried.
 type subject struct {
 	table.Row
-	// name is that of the Session, id its upstream id.
-	name, id string
+	// id is its upstream id.
+	id string
 }
 
 func (s *subject) String() string {
 	return strings.TrimSpace(fmt.Sprintf("upstream %q, AgenticSession %s %s", s.Upstream, s.Resource, strings.Join(s.Given, ", ")))
 }
 
-// resource is the name of its AgenticSession.
-func (s *subject) resource() string { return strings.ToLower(s.id) }
+// name is that of the Session, which was born upstream, and of its AgenticSession.
+func (s *subject) name() string { return strings.ToLower(s.id) }
 
 // state is a point in an AgenticSession's life, as its annotations spell it.
 type state struct {
@@ -105,7 +105,7 @@ func (s *subject) placeResource(t *testing.T, namespace string) {
 	t.Helper()
 	client := dynamicClient.Resource(agenticSessions).Namespace(namespace)
 	if s.Resource == table.Gone {
-		if err := client.Delete(t.Context(), s.resource(), metav1.DeleteOptions{}); err != nil {
+		if err := client.Delete(t.Context(), s.name(), metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +117,7 @@ func (s *subject) placeResource(t *testing.T, namespace string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Patch(t.Context(), s.resource(), types.MergePatchType, text, metav1.PatchOptions{}, subresources...); err != nil {
+		if _, err := client.Patch(t.Context(), s.name(), types.MergePatchType, text, metav1.PatchOptions{}, subresources...); err != nil {
 			t.Fatalf("placing %s: %v", s, err)
 		}
 	}
@@ -168,13 +168,14 @@ func stamp(t *testing.T, text string) *timestamppb.Timestamp {
 func place(t *testing.T) (project string, subjects []*subject) {
 	t.Helper()
 	project = stand.NewProject(t)
-	for i, row := range phases.Rows {
-		subjects = append(subjects, &subject{Row: row, name: fmt.Sprintf("row-%d", i)})
+	for _, row := range phases.Rows {
+		subjects = append(subjects, &subject{Row: row})
 	}
 	create := func(wanted bool) {
 		for _, s := range subjects {
 			if (s.Resource != table.Never) == wanted {
-				s.id = stand.NewSession(t, project, s.name).Status.SessionID
+				row := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: s.String(), ProjectId: &project})
+				s.id = row.GetMetadata().GetId()
 			}
 		}
 	}
