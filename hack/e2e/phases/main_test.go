@@ -20,9 +20,11 @@ import (
 )
 
 var (
-	stand         *harness.Stand
-	dynamicClient dynamic.Interface
-	phases        *table.Table
+	stand *harness.Stand
+	// dynamicClient acts as the administrator, and reconcilerClient as the
+	// reconciler did in the past that a test makes up.
+	dynamicClient, reconcilerClient dynamic.Interface
+	phases                          *table.Table
 )
 
 func TestMain(m *testing.M) {

@@ -19,6 +19,7 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/phases/table"
+	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
 var sessions = schema.GroupVersionResource{Group: "ambient.io", Version: "v1alpha1", Resource: "sessions"}
@@ -103,7 +104,12 @@ func TestWhatBecomesOfEveryPair(t *testing.T) {
 	if phases, err = table.Read(); err != nil {
 		t.Fatal(err)
 	}
-	if dynamicClient, err = dynamic.NewForConfig(stand.Stack.Config()); err != nil {
+	config := stand.Stack.Config()
+	if dynamicClient, err = dynamic.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	config.Impersonate.UserName = stack.UserName(stack.ReconcilerName)
+	if reconcilerClient, err = dynamic.NewForConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	project, subjects := place(t)

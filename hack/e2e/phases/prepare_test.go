@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
@@ -103,7 +104,7 @@ func (s *subject) annotations(t *testing.T) map[string]string {
 // placeResource brings the AgenticSession into its state.
 func (s *subject) placeResource(t *testing.T, namespace string) {
 	t.Helper()
-	client := dynamicClient.Resource(agenticSessions).Namespace(namespace)
+	client, past := dynamicClient.Resource(agenticSessions).Namespace(namespace), reconcilerClient.Resource(agenticSessions).Namespace(namespace)
 	if s.Resource == table.Gone {
 		if err := client.Delete(t.Context(), s.name(), metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
@@ -112,7 +113,7 @@ func (s *subject) placeResource(t *testing.T, namespace string) {
 	if !s.Exists() {
 		return
 	}
-	patch := func(content map[string]any, subresources ...string) {
+	patch := func(client dynamic.ResourceInterface, content map[string]any, subresources ...string) {
 		text, err := json.Marshal(content)
 		if err != nil {
 			t.Fatal(err)
@@ -122,10 +123,10 @@ func (s *subject) placeResource(t *testing.T, namespace string) {
 		}
 	}
 	if annotations := s.annotations(t); len(annotations) > 0 {
-		patch(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+		patch(past, map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	}
 	if s.Resource != table.New {
-		patch(map[string]any{"status": s.state()}, "status")
+		patch(client, map[string]any{"status": s.state()}, "status")
 	}
 }
 
