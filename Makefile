@@ -103,7 +103,7 @@ generate: preflight ## generate code from .proto files and API types
 	$(GO) run ./hack/phases >docs/phases.md
 
 ##@ Check
-.PHONY: preflight fmt lint verify test unit e2e conformance bench soak fuzz
+.PHONY: preflight fmt lint verify test unit e2e conformance bench mutants soak fuzz
 
 preflight:
 	@hack/preflight.sh $(PREFLIGHT)
@@ -163,9 +163,12 @@ BENCH ?= .
 bench: preflight ## run the benchmarks; BENCH=pattern for some
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -timeout=60m $(PACKAGES)
 
+mutants: preflight $(KUBE)/.built binaries ## break the code in many ways and require a red test for each; RUN=pattern for some
+	@AMBIENT_KUBE_BINARIES=$(abspath $(BIN)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE)) $(GO) run ./hack/mutants $(if $(RUN),-run '$(RUN)')
+
 MINUTES ?= 30
 soak: PREFLIGHT := cc
-soak: preflight $(KUBE)/.built race ## repeat the end-to-end tests for MINUTES=30
+soak: preflight $(KUBE)/.built race ## the model for 10,000 operations, then all end-to-end tests again and again, for MINUTES=30
 	@$(TEST_ENV) hack/soak.sh $(MINUTES)
 
 FUZZTIME ?= 1m

@@ -66,6 +66,32 @@ func TestAWaiterThatGivesUpLosesNoSlot(t *testing.T) {
 	})
 }
 
+// The slot is handed over at the very moment at which the waiter gives up.
+func TestASlotHandedToAWaiterThatGivesUpIsNotLost(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(1)
+			release, err := l.acquire(t.Context(), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				if release, err := l.acquire(ctx, false); err == nil {
+					release()
+				}
+			}()
+			synctest.Wait()
+			cancel()
+			release()
+			synctest.Wait()
+			if l.free != 1 {
+				t.Fatalf("%d slots are free, want 1", l.free)
+			}
+		})
+	}
+}
+
 func TestWritersOfOneKeyWaitAndOthersDoNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := newKeyLocks()

@@ -72,6 +72,22 @@ func TestObjectsOfOthersAreNeitherTakenNorRemoved(t *testing.T) {
 	}
 }
 
+// Another control plane has taken the AgenticSession over; the session's id stays
+// on it.
+func TestWhatSomebodyElseManagesIsNotRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.addSession("a", id, "")
+	w.settle()
+	w.changeResource(resourceName, func(resource *unstructured.Unstructured) {
+		labels := resource.GetLabels()
+		labels[agenticsession.ManagedByLabel] = "somebody"
+		resource.SetLabels(labels)
+	})
+	delete(w.sessions, "a")
+	w.settle()
+	w.expectResource(true)
+}
+
 func TestIDsThatDifferInCaseDoNotShareAName(t *testing.T) {
 	w := newWorld(t)
 	w.addSession("a", id, "")

@@ -66,6 +66,27 @@ func TestWhatTheServerComputesIsNeverApplied(t *testing.T) {
 	}
 }
 
+// A status must not reach an object that has changed since it was read, nor one
+// that took the name of a deleted one.
+func TestAStatusIsMeantForTheObjectThatWasRead(t *testing.T) {
+	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "p", Name: "a", UID: "u", ResourceVersion: "7"}}
+	configuration, err := Configuration(session, session.Status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(configuration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent v1alpha1.Session
+	if err := json.Unmarshal(text, &sent); err != nil {
+		t.Fatal(err)
+	}
+	if sent.UID != "u" || sent.ResourceVersion != "7" {
+		t.Errorf("sent: %s", text)
+	}
+}
+
 func TestOrderAndComputedConditionsMakeNoDifference(t *testing.T) {
 	a := v1alpha1.SessionStatus{Conditions: []metav1.Condition{{Type: "A", Status: "True"}, {Type: "B", Status: "True"}, {Type: "Ready", Status: "True"}}}
 	b := v1alpha1.SessionStatus{Conditions: []metav1.Condition{{Type: "B", Status: "True"}, {Type: "A", Status: "True"}}}

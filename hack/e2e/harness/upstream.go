@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -28,22 +29,26 @@ type Upstream struct {
 	connection *grpc.ClientConn
 	// control is the address of the interface that injects faults; empty for a
 	// server that is not ours.
-	control string
+	control   string
+	token     *bearer
+	tokenFile string
 }
 
-// bearer sends the token over a connection in plain text.
-type bearer string
+// bearer sends a token, which may change, over a connection in plain text.
+type bearer struct{ token atomic.Pointer[string] }
+
+func (b *bearer) set(token string) { b.token.Store(&token) }
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.
-func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+func (b *bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + *b.token.Load()}, nil
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials.
-func (bearer) RequireTransportSecurity() bool { return false }
+func (*bearer) RequireTransportSecurity() bool { return false }
 
 func newUpstream(running *stack.Stack) (*Upstream, error) {
-	token, err := os.ReadFile(running.UpstreamTokenFile())
+	text, err := os.ReadFile(running.UpstreamTokenFile())
 	if err != nil {
 		return nil, fmt.Errorf("reading the upstream's token: %w", err)
 	}
@@ -53,9 +58,11 @@ func newUpstream(running *stack.Stack) (*Upstream, error) {
 			return nil, fmt.Errorf("reading the upstream's certificate authority: %w", err)
 		}
 	}
+	token := &bearer{}
+	token.set(strings.TrimSpace(string(text)))
 	connection, err := grpc.NewClient(running.UpstreamAddress(),
 		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(bearer(strings.TrimSpace(string(token)))),
+		grpc.WithPerRPCCredentials(token),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the upstream: %w", err)
@@ -65,7 +72,7 @@ func newUpstream(running *stack.Stack) (*Upstream, error) {
 		Projects: ambientv1.NewProjectServiceClient(connection),
 		Settings: ambientv1.NewProjectSettingsServiceClient(connection),
 
-		connection: connection,
+		connection: connection, token: token, tokenFile: running.UpstreamTokenFile(),
 	}
 	if running.Upstream != nil {
 		upstream.control = "http://" + running.UpstreamControlAddress()

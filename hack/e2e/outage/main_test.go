@@ -6,7 +6,6 @@ package outage
 import (
 	"fmt"
 	"os"
-	"regexp"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
-	"github.com/ambient-code/ambient-kube/hack/controlplane"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/process"
 	"github.com/ambient-code/ambient-kube/hack/stack"
@@ -31,25 +29,8 @@ func TestMain(m *testing.M) {
 			Without:   []string{stack.OperatorName, stack.ReconcilerName},
 			Arguments: map[string][]string{stack.APIServerName: {"--max-staleness=" + maxStaleness}},
 		},
-		Allowed: allowed,
+		Allowed: harness.Outages(),
 	}, func(s *harness.Stand) { stand = s }))
-}
-
-// abandoned is what the library of all API servers says of a request that nobody
-// waits for any more.
-var abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled)|` +
-	`(wrap|timeout)\.go.*(Timeout or abort while handling|Post-timeout activity)|` +
-	`finisher\.go.*post-timeout activity.*panicked: false`)
-
-// allowed is what the programs around ours say when ours, or the upstream, is
-// away, and what ours says when kube-apiserver is.
-var allowed = []harness.Allowed{
-	{Process: controlplane.ControllerManagerName, Pattern: regexp.MustCompile(`(reflector|garbagecollector|graph_builder|resource_quota_controller|namespace_controller|namespaced_resources_deleter|event)\.go`), Why: "it complains of every part that is away"},
-	{Process: controlplane.APIServerName, Pattern: regexp.MustCompile(`ambient\.io`), Why: "our server is away"},
-	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`reflector\.go.*Failed to watch.*(is forbidden|connection refused|connection reset)`), Why: "kube-apiserver is away, or back and without its roles yet"},
-	{Process: stack.APIServerName, Pattern: abandoned, Why: "a request whose client went away, or whose time ran out, while a part was away"},
-	{Process: controlplane.APIServerName, Pattern: abandoned, Why: "a request whose client went away, or whose time ran out, while a part was away"},
-	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`typeconverter\.go.*failed to fetch openapi paths`), Why: "kube-apiserver is away"},
 }
 
 func newNamespace(t *testing.T, name string) {

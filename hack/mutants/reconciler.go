@@ -1,0 +1,209 @@
+package main
+
+// reconcilerMutants break the projection into the cluster and back.
+func reconcilerMutants() []mutant {
+	return append(sessionMutants(), projectMutants()...)
+}
+
+func sessionMutants() []mutant {
+	const rules, table, session = "reconciler/phase/rules.go", "reconciler/phase/table.go", "reconciler/session/"
+	return []mutant{
+		{
+			name: "sends a start request twice", file: rules,
+			old: "case sent != nil && sent.From == in.Resource.State:\n\t\treturn Decision{Action: Keep}", new: "case sent != nil && sent.From == in.Resource.State:\n\t\treturn Decision{Action: SendStart}",
+			test: "TestStartRequests",
+		},
+		{
+			name: "sends a stop request twice", file: rules,
+			old: "if sent == nil {", new: "if sent == nil || in.Resource.Desired == v1alpha1.SessionStopped {",
+			test: "TestStopRequests",
+		},
+		{
+			name: "sends a request without marking it", file: session + "act.go",
+			old: "agenticsession.HandledAnnotation:      text(string(mark)),", new: "agenticsession.HandledAnnotation:      text(string(mark)[:0]),",
+			test: "TestNothingIsLostOrRunTwiceWhateverHappens",
+		},
+		{
+			name: "starts again before the end was reported", file: rules,
+			old: "case !Acknowledged(in):", new: "case in.Resource == nil:",
+			test: "TestStartRequests",
+		},
+		{
+			name: "lets the run that ended undo its end", file: rules,
+			old: "if in.Start == \"\" || state.StartTime != in.Start {", new: "if in.Start != \"nothing\" {",
+			test: "TestAnEndIsNotUndoneByTheRunThatItEnded",
+		},
+		{
+			name: "makes a lost AgenticSession again, and sends its prompt again", file: rules,
+			old: "case in.Recorded:\n\t\treturn lose(in)", new: "case in.Recorded && in.LossNoted:\n\t\treturn lose(in)",
+			test: "TestWithoutAnAgenticSession",
+		},
+		{
+			name: "reports Pending and Stopping", file: table,
+			old: "\"\":                        {unbegun, keep, keep, report, report, keep, report, report, report},", new: "\"\":                        {unbegun, keep, report, report, report, report, report, report, report},",
+			test: "TestEveryPairOfPhases",
+		},
+		{
+			name: "reports a phase that only a newer operator knows", file: table,
+			old: "return keep(in)\n", new: "return report(in)\n",
+			test: "TestAPhaseThatWeDoNotKnowNeverGoesUp",
+		},
+		{
+			name: "acts on a cache that lags behind", file: session + "confirm.go",
+			old: "case phase.Create, phase.Lose, phase.Finish, phase.NoteLoss:\n\t\treturn true", new: "case phase.Create, phase.Lose, phase.Finish, phase.NoteLoss:\n\t\treturn false",
+			test: "TestAStaleCacheDoesNotMakeAnythingTwice",
+		},
+		{
+			name: "lets an older word of the operator overwrite a request", file: session + "confirm.go",
+			old: "return upstream != p.status.Phase && (phase.IsRequest(upstream) || upstream.IsTerminal())", new: "return upstream != p.status.Phase && upstream == \"\"",
+			test: "TestAStaleAgenticSessionDoesNotOverwriteARequest",
+		},
+		{
+			name: "takes an unlabelled AgenticSession for lost", file: session + "confirm.go",
+			old: "if resource.GetUID() == recorded.UID {", new: "if resource.GetUID() == \"\" {",
+			test: "TestAnUnlabelledAgenticSessionIsNotLost",
+		},
+		{
+			name: "removes without asking whether the Session is gone", file: session + "removed.go",
+			old: "if len(sessions) > 0 {", new: "if len(sessions) > 1000 {",
+			test: "TestASessionThatIsThereKeepsItsAgenticSession",
+		},
+		{
+			name: "removes AgenticSessions of others", file: session + "removed.go",
+			old: "return resource.GetLabels()[agenticsession.ManagedByLabel] != agenticsession.FieldManager", new: "return resource.GetName() == \"\"",
+			test: "TestWhatSomebodyElseManagesIsNotRemoved",
+		},
+		{
+			name: "takes an AgenticSession of somebody else over", file: session + "act.go",
+			old: "created, err := p.Client.ApplyResource(ctx, desired.Object, false)", new: "created, err := p.Client.ApplyResource(ctx, desired.Object, true)",
+			test: "TestObjectsOfOthersAreNeitherTakenNorRemoved",
+		},
+		{
+			name: "asks the brake for nothing", file: session + "removed.go",
+			old: "if allowed, again := c.Brake.Absent(key.String()); !allowed {", new: "if allowed, again := c.Brake.Absent(key.String()); !allowed && again < 0 {",
+			test: "TestWithoutProofTheBrakeDecides",
+		},
+		{
+			name: "writes a status that is there already", file: session + "pass.go",
+			old: "if !status.Equal(p.session.Status, desired) {", new: "if !status.Equal(p.session.Status, desired) || p.resource != nil {",
+			test: "TestTheWholeStatusGoesUpAndNothingIsWrittenTwice",
+		},
+		{
+			name: "writes a status over a version that it did not read, even after a deletion", file: "reconciler/status/apply.go",
+			old: "\t\tWithUID(session.UID).\n\t\tWithResourceVersion(session.ResourceVersion).\n", new: "",
+			test: "TestAStatusIsMeantForTheObjectThatWasRead",
+		},
+		{
+			name: "writes the time of each activity", file: session + "pass.go",
+			old: "return max(0, status.ActivityInterval-p.Now().Sub(written))", new: "return max(0, 0*p.Now().Sub(written))",
+			test: "TestTheTimeOfTheLastActivityIsWrittenOnceAMinute",
+		},
+		{
+			name: "heals without an event that says so", file: session + "act.go",
+			old: "healed := p.remembers(desired.Object)", new: "healed := p.remembers(desired.Object) && p.resource == nil",
+			test: "TestEditsByHandAreHealedWithAnEvent",
+		},
+		{
+			name: "copies keys that drive the operator", file: "reconciler/agenticsession/filter.go",
+			old: "if strings.HasPrefix(key, prefix) {", new: "if strings.HasPrefix(key, prefix) && false {",
+			test: "TestMetadata",
+		},
+		{
+			name: "writes each change of a burst", file: "reconciler/status/coalesce.go",
+			old: "due = c.now().Add(c.window)", new: "due = c.now()",
+			test: "TestChangesWithinTheWindowAreOneWrite",
+		},
+		{
+			name: "gives a key up after a failure", file: "reconciler/queue/queue.go",
+			old: "\tq.items.AddRateLimited(key)\n}", new: "}",
+			test: "TestFailuresAreRetriedUntilTheyEnd",
+		},
+	}
+}
+
+func projectMutants() []mutant {
+	const brake, baseline = "reconciler/brake/brake.go", "reconciler/baseline/baseline.go"
+	const project, settings = "reconciler/project/", "reconciler/settings/"
+	return []mutant{
+		{
+			name: "drops the brake", file: brake,
+			old: "if !b.tripped && !b.exceeds(now) {", new: "if !b.tripped {",
+			test: "TestHowManyPassUnasked",
+		},
+		{
+			name: "forgets what the brake let pass before", file: brake,
+			old: "count := len(b.suspects) + len(b.released)", new: "count := len(b.suspects)",
+			test: "TestRemovalsAddUpWithinTheWindow",
+		},
+		{
+			name: "removes another set than the one that a person was shown", file: brake,
+			old: "|| set.Hash() != hash {", new: "|| hash == \"\" {",
+			test: "TestAPersonLetsGoExactlyWhatWasShown",
+		},
+		{
+			name: "takes an absence for a received deletion", file: "reconciler/informers.go",
+			old: "object, proof = unknown.Obj, false", new: "object = unknown.Obj",
+			test: "TestADeletionIsProofOnlyIfItWasReceived",
+		},
+		{
+			name: "runs history", file: baseline,
+			old: "old := created.Before(b.created) ||", new: "old := false && created.Before(b.created) ||",
+			test: "TestWhatWasThereBeforeIsNotStarted",
+		},
+		{
+			name: "keeps no record of history", file: baseline,
+			old: "created, err := b.kube.CoreV1().ConfigMaps(b.namespace).Create(ctx, record, options)", new: "created, err := record, error(nil)\n\t_ = options",
+			test: "TestWhatWasThereBeforeIsNotStarted",
+		},
+		{
+			name: "makes a new record where the first was lost", file: baseline,
+			old: "if projectedBefore {", new: "if projectedBefore && b.policy == OnRequest {",
+			test: "TestALostRecordStartsNothing",
+		},
+		{
+			name: "uses the namespaces of others", file: project + "namespace.go",
+			old: "return namespace.GetAnnotations()[v1alpha1.AdoptAnnotation] == \"true\"", new: "return namespace.GetName() != \"\"",
+			test: "TestNamespacesOfOthersAreNotUsed",
+		},
+		{
+			name: "projects into reserved namespaces", file: project + "namespace.go",
+			old: "if strings.HasPrefix(name, prefix) {", new: "if strings.HasPrefix(name, prefix) && false {",
+			test: "TestNamespacesOfOthersAreNotUsed",
+		},
+		{
+			name: "makes no runner secret", file: project + "controller.go",
+			old: "if c.Gate.hasSecret(namespace) {", new: "if !c.Gate.hasSecret(namespace) {",
+			test: "TestAProjectGetsItsNamespaceAndItsSecret",
+		},
+		{
+			name: "deletes a namespace that still holds sessions", file: project + "leftover.go",
+			old: "\tif occupied {\n", new: "\tif occupied && false {\n",
+			test: "TestWhatBecomesOfTheNamespaceOfADeletedProject",
+		},
+		{
+			name: "deletes a namespace that somebody lent", file: project + "leftover.go",
+			old: "\tif l.Policy != Delete || adopted(namespace) {\n\t\tl.present(id)\n\t\treturn 0, nil\n\t}\n\toccupied", new: "\tif l.Policy != Delete {\n\t\tl.present(id)\n\t\treturn 0, nil\n\t}\n\toccupied",
+			test: "TestANamespaceIsAdoptedWhenToldTo",
+		},
+		{
+			name: "makes any text the name of a ClusterRole", file: settings + "binding.go",
+			old: "if !slices.Contains(roles, entry.Role) {", new: "if !slices.Contains(roles, entry.Role) && entry.Role == \"\" {",
+			test: "TestOnlyTheThreeRolesAreGiven",
+		},
+		{
+			name: "revokes nothing", file: settings + "controller.go",
+			old: "if _, keep := wanted[binding.Name]; keep {", new: "if _, keep := wanted[binding.Name]; keep || settings != nil {",
+			test: "TestAccessIsGrantedChangedAndRevoked",
+		},
+		{
+			name: "grants access in namespaces of others", file: settings + "controller.go",
+			old: "if obstacle.Reason != \"\" {", new: "if obstacle.Reason != \"\" && namespace == \"\" {",
+			test: "TestNothingIsGrantedInANamespaceThatIsNotTheProjects",
+		},
+		{
+			name: "works on after the lease was lost", file: "reconciler/leader.go",
+			old: "\t\tstop(errLeadLost)\n", new: "",
+			test: "TestALostLeaseEndsTheWork",
+		},
+	}
+}
