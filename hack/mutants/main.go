@@ -48,7 +48,7 @@ func run(ctx context.Context, arguments []string, out io.Writer) error {
 		return fmt.Errorf("reading the arguments: %w", err)
 	}
 	if *markdown {
-		_, err := io.WriteString(out, table(mutants()))
+		_, err := fmt.Fprint(out, table(mutants()))
 		return err
 	}
 	repository, err := stack.Repository()

@@ -43,6 +43,7 @@ func (u *Upstream) Heal(t testing.TB) {
 // word), eof (every watch stream ends cleanly) or goaway.
 func (u *Upstream) Act(t testing.TB, action string) {
 	t.Helper()
+	u.needControl(t)
 	if err := u.ask(t.Context(), http.MethodPost, "/actions/"+action, ""); err != nil {
 		t.Fatalf("making the upstream %s: %v", action, err)
 	}
@@ -52,6 +53,7 @@ func (u *Upstream) Act(t testing.TB, action string) {
 // our API server as soon as it reads the file again.
 func (u *Upstream) ChangeToken(t testing.TB, token string) {
 	t.Helper()
+	u.needControl(t)
 	body, err := json.Marshal(map[string]string{"token": token})
 	if err != nil {
 		t.Fatalf("encoding a token: %v", err)

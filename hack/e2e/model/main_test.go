@@ -57,6 +57,7 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 }
 
 func TestWhateverHappensAllSidesAgreeInTheEnd(t *testing.T) {
+	stand.NeedsEmbeddedUpstream(t)
 	seed := setting(t, "AMBIENT_KUBE_MODEL_SEED", uint64(time.Now().UnixNano()%1_000_000))
 	operations := int(setting(t, "AMBIENT_KUBE_MODEL_OPERATIONS", shortRun))
 	t.Logf("AMBIENT_KUBE_MODEL_SEED=%d AMBIENT_KUBE_MODEL_OPERATIONS=%d repeats this run's decisions", seed, operations)
