@@ -14,7 +14,7 @@ func TestDecision5ANameStaysReservedUntilAListingTells(t *testing.T) {
 			t.Error("a name is reserved that nobody asked for")
 		}
 		time.Sleep(time.Second)
-		pending.add("a", newToken())
+		pending.add("a")
 		for _, listed := range []time.Time{{}, began, time.Now()} {
 			if pending.settle("a", listed) {
 				t.Errorf("a listing that began at %s settled a creation after it", listed)
