@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -291,8 +293,13 @@ func (s *Sessions) deleteID(ctx context.Context, id, name string) error {
 	})
 }
 
-// deleteInProject deletes every session of the project upstream.
+// deleteInProject deletes every session of the project upstream; none if one of
+// them has finalizers, which somebody has to take off first.
 func (s *Sessions) deleteInProject(ctx context.Context, projectID string) error {
+	if held, finalizers := s.heldInProject(projectID); len(finalizers) > 0 {
+		return apierrors.NewConflict(v1alpha1.Resource("projects"), projectID, fmt.Errorf(
+			"its session %s has the finalizers %q; delete that session first", held, finalizers))
+	}
 	for _, name := range s.InProject(projectID) {
 		key := SessionsPrefix + "/" + name.Namespace + "/" + name.Name
 		unlock, err := s.Lock(ctx, key)
@@ -306,6 +313,20 @@ func (s *Sessions) deleteInProject(ctx context.Context, projectID string) error 
 		}
 	}
 	return nil
+}
+
+// heldInProject returns a session of the project that has finalizers.
+func (s *Sessions) heldInProject(projectID string) (name types.NamespacedName, finalizers []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.byID {
+		if p.row.GetProjectId() == projectID && p.object != nil {
+			if session := p.object.(*v1alpha1.Session); len(session.Finalizers) > 0 {
+				return types.NamespacedName{Namespace: session.Namespace, Name: session.Name}, session.Finalizers
+			}
+		}
+	}
+	return types.NamespacedName{}, nil
 }
 
 // InProject returns the names of the project's sessions, in the form

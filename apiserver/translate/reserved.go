@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -61,6 +64,9 @@ type Reserved struct {
 	// Deleted says that the settings were deleted through Kubernetes. The
 	// upstream's row stays, emptied, since it could never be made again.
 	Deleted bool `json:"deleted,omitempty"`
+
+	// Unknown holds what another version of this program wrote beside: it is kept.
+	Unknown map[string]json.RawMessage `json:"-"`
 }
 
 // ClusterMetadata is the metadata that means something in one cluster only.
@@ -140,10 +146,41 @@ func decodeReserved(raw string) (Reserved, reservedState) {
 		return Reserved{}, reservedMalformed
 	}
 	var r Reserved
+	strict := json.NewDecoder(strings.NewReader(text))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&r); err == nil && !strict.More() {
+		return r, reservedPresent
+	}
+	r = Reserved{}
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		return Reserved{}, reservedMalformed
 	}
+	if err := json.Unmarshal([]byte(text), &r.Unknown); err != nil {
+		return Reserved{}, reservedMalformed
+	}
+	for name := range r.Unknown {
+		if reservedMembers[strings.ToLower(name)] {
+			delete(r.Unknown, name)
+		}
+	}
 	return r, reservedPresent
+}
+
+// reservedMembers are the names of what a Reserved holds, in lower case: the
+// decoder does not mind the case either.
+var reservedMembers = membersOf(reflect.TypeFor[Reserved]())
+
+func membersOf(structure reflect.Type) map[string]bool {
+	members := map[string]bool{}
+	for field := range structure.Fields() {
+		if field.Anonymous {
+			maps.Copy(members, membersOf(field.Type))
+			continue
+		}
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		members[strings.ToLower(name)] = true
+	}
+	return members
 }
 
 // reservedValue returns the JSON value of one key of the annotations.
@@ -216,7 +253,15 @@ func encodeReserved(r Reserved) (string, error) {
 	if err := encoder.Encode(r); err != nil {
 		return "", fmt.Errorf("encoding Kubernetes metadata: %w", err)
 	}
-	return strings.TrimSuffix(b.String(), "\n"), nil
+	text := strings.TrimSuffix(b.String(), "\n")
+	var kept []change
+	for _, name := range slices.Sorted(maps.Keys(r.Unknown)) {
+		kept = append(kept, change{names: []string{name}, value: string(r.Unknown[name])})
+	}
+	if len(kept) == 0 {
+		return text, nil
+	}
+	return editObject(text, kept), nil
 }
 
 // CarryReserved returns the next annotations of a row with the reserved ones of

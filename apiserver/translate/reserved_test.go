@@ -51,6 +51,24 @@ func TestReservedRoundTrip(t *testing.T) {
 	}
 }
 
+// A newer version may have written more, and comes back after a roll-back.
+func TestReservedKeepsWhatAnotherVersionWrote(t *testing.T) {
+	annotations := `{"ambient.io/kubernetes":"{\"name\":\"n\",\"later\":{\"deep\":[1, 2]},\"generation\":3}"}`
+	reserved, found := ReadReserved(annotations)
+	if !found || reserved.Name != "n" || reserved.Generation != 3 || len(reserved.Unknown) != 1 {
+		t.Fatalf("read %+v, %t", reserved, found)
+	}
+	reserved.Generation = 4
+	again, found := ReadReserved(annotationsWith(t, annotations, reserved))
+	if !found {
+		t.Fatal("not found")
+	}
+	same(t, "read back", again, reserved)
+	if got := string(again.Unknown["later"]); got != `{"deep":[1, 2]}` {
+		t.Errorf("what is unknown became %s", got)
+	}
+}
+
 func TestReservedIsNotPutIntoWhatIsNoObject(t *testing.T) {
 	for _, annotations := range []string{"not json", "[]", `"x"`, "{} {}"} {
 		if _, err := WithReserved(annotations, Reserved{Name: "n"}); !errors.Is(err, ErrMalformedAnnotations) {

@@ -76,6 +76,18 @@ func TestAProjectWithSessionsStays(t *testing.T) {
 	stand.Upstream.Project(t, project)
 
 	stand.Kubectl(t, "annotate", "projects.ambient.io", project, "ambient.io/allow-cascade=true")
+	// A finalizer holds a session, whoever deletes it.
+	hold := func(finalizers string) {
+		t.Helper()
+		stand.Kubectl(t, "-n", project, "patch", "sessions.ambient.io", "two", "--type=merge", `--patch={"metadata":{"finalizers":`+finalizers+`}}`)
+	}
+	hold(`["example.com/hold"]`)
+	held := stand.KubectlFails(t, "", "delete", "projects.ambient.io", project)
+	harness.Contains(t, held.Stderr, "Conflict", project+"/two", "example.com/hold")
+	if rows := stand.Upstream.SessionsIn(t, project); len(rows) != 2 {
+		t.Errorf("%d sessions are left of a project that is held, want 2", len(rows))
+	}
+	hold("null")
 	stand.Kubectl(t, "delete", "projects.ambient.io", project)
 	if rows := stand.Upstream.SessionsIn(t, project); len(rows) != 0 {
 		t.Errorf("%d sessions outlived their project", len(rows))
