@@ -40,10 +40,10 @@ func TestRegistration(t *testing.T) {
 
 	t.Run("a second time changes nothing", func(t *testing.T) {
 		// The status of an APIService that answers nothing changes by itself.
-		const kinds = "clusterroles,clusterrolebindings,customresourcedefinitions,serviceaccounts,services,roles,rolebindings,apiservices"
+		const kinds = "clusterroles,clusterrolebindings,validatingwebhookconfigurations,customresourcedefinitions,serviceaccounts,services,roles,rolebindings,apiservices"
 		versions := func() string {
 			output, err := s.Kubectl(ctx, "get", kinds, "-A", "-o",
-				`jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.generation} {.spec} {.rules} {.roleRef}{"\n"}{end}`)
+				`jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.generation} {.spec} {.rules} {.roleRef} {.webhooks}{"\n"}{end}`)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,8 +85,11 @@ func TestRegistration(t *testing.T) {
 			{APIServerName, "create", "subjectaccessreviews.authorization.k8s.io", true},
 			{APIServerName, "create", "tokenreviews.authentication.k8s.io", true},
 			{APIServerName, "watch", "validatingadmissionpolicies.admissionregistration.k8s.io", true},
-			{APIServerName, "update", "leases.coordination.k8s.io/-n/" + Namespace, true},
-			{APIServerName, "update", "leases.coordination.k8s.io/-n/kube-system", false},
+			{APIServerName, "update", "leases.coordination.k8s.io/" + APIServerName + "/-n/" + Namespace, true},
+			{APIServerName, "update", "leases.coordination.k8s.io/" + ReconcilerName + "/-n/" + Namespace, false},
+			{APIServerName, "update", "leases.coordination.k8s.io/" + APIServerName + "/-n/kube-system", false},
+			{ReconcilerName, "update", "leases.coordination.k8s.io/" + ReconcilerName + "/-n/" + Namespace, true},
+			{ReconcilerName, "update", "leases.coordination.k8s.io/" + APIServerName + "/-n/" + Namespace, false},
 			{APIServerName, "get", "configmaps/extension-apiserver-authentication/-n/kube-system", true},
 			{APIServerName, "get", "secrets", false},
 			{APIServerName, "delete", "namespaces", false},
@@ -94,8 +97,9 @@ func TestRegistration(t *testing.T) {
 			{ReconcilerName, "patch", "sessions.ambient.io", false},
 			{ReconcilerName, "create", "agenticsessions.vteam.ambient-code", true},
 			{ReconcilerName, "patch", "agenticsessions.vteam.ambient-code/--subresource=status", false},
-			{ReconcilerName, "get", "secrets/ambient-runner-secrets", true},
-			{ReconcilerName, "get", "secrets/other", false},
+			{ReconcilerName, "list", "secrets/ambient-runner-secrets", true},
+			{ReconcilerName, "get", "secrets/ambient-runner-secrets", false},
+			{ReconcilerName, "list", "secrets/other", false},
 			{ReconcilerName, "list", "secrets", false},
 			{ReconcilerName, "delete", "namespaces", false},
 			{ReconcilerName, "bind", "clusterroles.rbac.authorization.k8s.io/ambient-project-view", true},

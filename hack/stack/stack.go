@@ -82,6 +82,9 @@ type Options struct {
 	Arguments map[string][]string
 	// Environment is given to processes beside what all have, by name.
 	Environment map[string][]string
+	// Audit makes kube-apiserver write down what our accounts ask of it: see
+	// AuditLog.
+	Audit bool
 	// Progress, if set, is told what is about to be done.
 	Progress func(step string)
 }
@@ -255,6 +258,11 @@ func (s *Stack) prepare() error {
 	if err := s.files.ensureToken(); err != nil {
 		return err
 	}
+	if s.options.Audit {
+		if err := s.prepareAudit(); err != nil {
+			return err
+		}
+	}
 	book, err := ports.Open(filepath.Join(s.options.Directory, "ports.json"))
 	if err != nil {
 		return err
@@ -283,7 +291,7 @@ func (s *Stack) start(ctx context.Context) error {
 	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{
 		Directory: s.options.Directory, Binaries: s.options.ControlPlaneBinaries,
 		ControllerManager:  s.options.with(controlplane.ControllerManagerName),
-		APIServerArguments: s.options.Arguments[controlplane.APIServerName],
+		APIServerArguments: append(s.auditArguments(), s.options.Arguments[controlplane.APIServerName]...),
 		Group:              s.group, Ports: s.ports, Progress: s.options.Progress,
 	}); err != nil {
 		return err

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 		Stack: stack.Options{
 			// It starts when there is some history: see prepare.
 			Without:   []string{stack.ReconcilerName},
+			Audit:     true,
 			Arguments: map[string][]string{stack.OperatorName: {"--run-duration=500ms"}},
 		},
 		Prepare: prepare,
