@@ -57,13 +57,23 @@ func New(options Options) (*Backends, error) {
 	locks := newKeyLocks()
 
 	b.Projects = &Projects{kind: newKind[*ambientv1.Project](b.ProjectJournal, "projects", locks, writes, options), client: options.Client.Projects, translator: options.Translator}
-	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), repairs: newRepairs(options.Repaired), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
+	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
 	b.Settings = &Settings{
 		kind: newKind[*ambientv1.ProjectSettings](b.SettingsJournal, "projectsettings", locks, writes, options), client: options.Client.ProjectSettings, translator: options.Translator,
 		projects: b.Projects, projectRows: map[string]*ambientv1.Project{}, settingsOf: map[string]string{},
 	}
 	b.Projects.changed = b.Settings.projectChanged
 	b.Projects.deleteSessions = b.Sessions.deleteInProject
+	b.Projects.inUse = func(id string) bool { return len(b.Sessions.InProject(id)) > 0 }
+	b.Sessions.repairs = newRepairs(options.Repaired, repairing[*ambientv1.Session]{
+		singular: "session", excused: columnsIn(&ambientv1.UpdateSessionStatusRequest{}), resend: b.Sessions.resend, deleteAgain: b.Sessions.deleteID,
+	})
+	b.Projects.repairs = newRepairs(options.Repaired, repairing[*ambientv1.Project]{
+		singular: "project", excused: map[string]bool{"status": true}, resend: b.Projects.resend, deleteAgain: b.Projects.deleteAgain,
+	})
+	b.Settings.repairs = newRepairs(options.Repaired, repairing[*ambientv1.ProjectSettings]{
+		singular: "settings", resend: b.Settings.resend, deleteAgain: b.Settings.deleteID,
+	})
 
 	feedOptions := func(name string, witness func(context.Context, time.Time) bool) feed.Options {
 		return feed.Options{Name: name, MaxStaleness: options.MaxStaleness, Witness: witness, Reopen: options.Client.CredentialsChanged, Metrics: options.Metrics}
@@ -91,7 +101,9 @@ func (b *Backends) Run(ctx context.Context) error {
 	group.Go(func() error { return b.Projects.feed.Run(ctx) })
 	group.Go(func() error { return b.Sessions.feed.Run(ctx) })
 	group.Go(func() error { return b.Sessions.repairForEver(ctx) })
+	group.Go(func() error { return b.Projects.repairForEver(ctx) })
 	group.Go(func() error { return b.Settings.feed.Run(ctx) })
+	group.Go(func() error { return b.Settings.repairForEver(ctx) })
 	return group.Wait()
 }
 

@@ -28,6 +28,7 @@ type kind[R message] struct {
 	locks        *keyLocks
 	writes       *limiter
 	maxStaleness time.Duration
+	repairs      *repairs[R]
 }
 
 // Lock serialises the writers of one key.

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
@@ -30,6 +31,8 @@ type Projects struct {
 	changed func(id string, row *ambientv1.Project)
 	// deleteSessions deletes every session of a project upstream.
 	deleteSessions func(ctx context.Context, projectID string) error
+	// inUse tells whether a project has sessions.
+	inUse func(projectID string) bool
 }
 
 // Publish places the row in the API. The feed calls it.
@@ -51,6 +54,7 @@ func (p *Projects) Publish(id string, row *ambientv1.Project) {
 	}
 	p.put(id, ProjectsPrefix+"/"+id, row, object)
 	p.changed(id, row)
+	p.inspect(id, row, found)
 }
 
 // Withdraw takes the row out of the API. The feed calls it.
@@ -144,13 +148,24 @@ func (p *Projects) Update(ctx context.Context, key string, current, desired runt
 // write sends an update of the project row.
 func (p *Projects) write(ctx context.Context, id string, request *ambientv1.UpdateProjectRequest) error {
 	request.Id = id
+	before, _ := p.row(id)
 	return p.call(ctx, false, id, func(ctx context.Context) error {
 		answer, err := p.client.UpdateProject(ctx, request)
 		if err == nil {
-			p.observe(ctx, roundProject(answer))
+			p.wrote(ctx, id, request, before, roundProject(answer))
 		}
 		return err
 	})
+}
+
+// resend sends the request of a lost write once more.
+func (p *Projects) resend(ctx context.Context, request proto.Message) (*ambientv1.Project, error) {
+	update, ok := request.(*ambientv1.UpdateProjectRequest)
+	if !ok {
+		return nil, fmt.Errorf("unexpected request %T", request)
+	}
+	row, err := p.client.UpdateProject(ctx, update)
+	return roundProject(row), err
 }
 
 // Delete deletes the project upstream, after its sessions when the project is
@@ -162,13 +177,29 @@ func (p *Projects) Delete(ctx context.Context, key string, current runtime.Objec
 			return err
 		}
 	}
-	return p.call(ctx, false, id, func(ctx context.Context) error {
+	return p.deleteID(ctx, id, id)
+}
+
+func (p *Projects) deleteID(ctx context.Context, id, name string) error {
+	return p.call(ctx, false, name, func(ctx context.Context) error {
 		_, err := p.client.DeleteProject(ctx, &ambientv1.DeleteProjectRequest{Id: id})
 		if err == nil {
-			p.feed.Deleted(id)
+			p.deleted(id)
 		}
 		return err
 	})
+}
+
+// errInUse says that a revived project has sessions again.
+var errInUse = errors.New("the project has sessions")
+
+// deleteAgain deletes a revived project, unless sessions were put into it: the
+// upstream would leave them behind.
+func (p *Projects) deleteAgain(ctx context.Context, id, name string) error {
+	if p.inUse(id) {
+		return errInUse
+	}
+	return p.deleteID(ctx, id, name)
 }
 
 func carryProjectReserved(before, after *ambientv1.Project) *ambientv1.Project {

@@ -6,12 +6,12 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/repair"
-	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
 
 // repairTimeout bounds one repair, which nobody waits for.
@@ -35,25 +35,39 @@ type repairJob struct {
 	write *repair.Write
 }
 
-// repairs are the jobs that wait. Rows are looked at while locks are held, so the
-// work is done elsewhere.
-type repairs struct {
+// repairs are the jobs that wait, and what the kind knows of them. Rows are looked
+// at while locks are held, so the work is done elsewhere.
+type repairs[R message] struct {
 	memory *repair.Memory
 	report RepairReporter
+	repairing[R]
 
 	mu     sync.Mutex
 	jobs   []repairJob
 	signal chan struct{}
 }
 
-func newRepairs(report RepairReporter) *repairs {
+// repairing is how the rows of one kind are made good.
+type repairing[R message] struct {
+	// singular names one object of the kind, for people.
+	singular string
+	// excused are the columns that others may still write into a row while it is
+	// being deleted.
+	excused map[string]bool
+	// resend sends the request of a lost write once more.
+	resend func(context.Context, proto.Message) (R, error)
+	// deleteAgain deletes a revived row.
+	deleteAgain func(ctx context.Context, id, name string) error
+}
+
+func newRepairs[R message](report RepairReporter, how repairing[R]) *repairs[R] {
 	if report == nil {
 		report = func(string, runtime.Object, string) {}
 	}
-	return &repairs{memory: repair.NewMemory(time.Now), report: report, signal: make(chan struct{}, 1)}
+	return &repairs[R]{memory: repair.NewMemory(time.Now), report: report, repairing: how, signal: make(chan struct{}, 1)}
 }
 
-func (r *repairs) add(job repairJob) {
+func (r *repairs[R]) add(job repairJob) {
 	r.mu.Lock()
 	r.jobs = append(r.jobs, job)
 	r.mu.Unlock()
@@ -63,7 +77,7 @@ func (r *repairs) add(job repairJob) {
 	}
 }
 
-func (r *repairs) take() []repairJob {
+func (r *repairs[R]) take() []repairJob {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	jobs := r.jobs
@@ -71,100 +85,111 @@ func (r *repairs) take() []repairJob {
 	return jobs
 }
 
-// statusColumns are the columns that others may still write into a row while it
-// is being deleted.
-var statusColumns = func() map[string]bool {
+// columnsIn are the columns that a request may write.
+func columnsIn(request proto.Message) map[string]bool {
 	columns := map[string]bool{}
-	fields := (&ambientv1.UpdateSessionStatusRequest{}).ProtoReflect().Descriptor().Fields()
+	fields := request.ProtoReflect().Descriptor().Fields()
 	for i := range fields.Len() {
 		columns[string(fields.Get(i).Name())] = true
 	}
 	return columns
-}()
+}
 
-func isStatusColumn(column string) bool { return statusColumns[column] }
+// wrote remembers an acknowledged write, so that a racing save which undoes it is
+// noticed, and folds in the answer.
+func (k *kind[R]) wrote(ctx context.Context, id string, request proto.Message, before, after R) {
+	k.repairs.memory.Wrote(id, repair.Write{Request: request, Before: before, After: after})
+	k.observe(ctx, after)
+	// The racing save may have shown before our answer did: nothing new shows then.
+	if row, found := k.row(id); found {
+		k.inspect(id, row, true)
+	}
+}
+
+// deleted remembers an acknowledged deletion, so that a racing save which revives
+// the row is noticed, and folds it in.
+func (k *kind[R]) deleted(id string) {
+	if row, found := k.row(id); found {
+		k.repairs.memory.Deleted(id, row)
+	}
+	k.feed.Deleted(id)
+}
 
 // inspect looks for the marks of a racing save in a row that is new or changed.
-func (s *Sessions) inspect(id string, row *ambientv1.Session, known bool) {
-	if write, lost := s.repairs.memory.Lost(id, row); lost {
-		s.repairs.add(repairJob{id: id, write: &write})
+func (k *kind[R]) inspect(id string, row R, known bool) {
+	if write, lost := k.repairs.memory.Lost(id, row); lost {
+		k.repairs.add(repairJob{id: id, write: &write})
 	}
-	if !known && s.repairs.memory.Revived(id, row, isStatusColumn) {
-		s.repairs.add(repairJob{id: id})
+	if !known && k.repairs.memory.Revived(id, row, func(column string) bool { return k.repairs.excused[column] }) {
+		k.repairs.add(repairJob{id: id})
 	}
 }
 
 // repairForEver makes good what racing saves undid, until the context ends.
-func (s *Sessions) repairForEver(ctx context.Context) error {
+func (k *kind[R]) repairForEver(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.repairs.signal:
+		case <-k.repairs.signal:
 		}
-		for _, job := range s.repairs.take() {
-			if err := s.repair(ctx, job); err != nil && ctx.Err() == nil {
-				klog.FromContext(ctx).Info("A row that a racing save changed could not be repaired", "id", job.id, "err", err)
+		for _, job := range k.repairs.take() {
+			if err := k.repair(ctx, job); err != nil && ctx.Err() == nil {
+				klog.FromContext(ctx).Info("A row that a racing save changed could not be repaired", "resource", k.resource.Resource, "id", job.id, "err", err)
 			}
 		}
 	}
 }
 
-func (s *Sessions) repair(ctx context.Context, job repairJob) error {
+func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
-	key, found := s.keyOf(job.id)
+	key, found := k.keyOf(job.id)
 	if !found {
 		return nil
 	}
-	unlock, err := s.Lock(ctx, key)
+	unlock, err := k.Lock(ctx, key)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := s.refreshID(ctx, job.id, nameOf(key)); err != nil {
+	if err := k.refreshID(ctx, job.id, nameOf(key)); err != nil {
 		return err
 	}
-	row, found := s.row(job.id)
+	row, found := k.row(job.id)
 	if !found {
 		return nil
 	}
 	if job.write == nil {
-		if err := s.deleteID(ctx, job.id, nameOf(key)); err != nil {
+		if err := k.repairs.deleteAgain(ctx, job.id, nameOf(key)); err != nil {
 			return fmt.Errorf("deleting a revived row: %w", err)
 		}
-		s.repairs.report(RepairDeleted, nil, "A racing save at the upstream revived session "+nameOf(key)+" after its deletion; it was deleted again")
+		k.repairs.report(RepairDeleted, nil, "A racing save at the upstream revived "+k.repairs.singular+" "+nameOf(key)+" after its deletion; it was deleted again")
 		return nil
 	}
 	if !repair.Undone(*job.write, row) {
 		return nil
 	}
-	if err := s.rewrite(ctx, job.id, nameOf(key), *job.write); err != nil {
+	if err := k.rewrite(ctx, job.id, nameOf(key), *job.write); err != nil {
 		return fmt.Errorf("writing again what was lost: %w", err)
 	}
-	if entry, found := s.journal.Get(key); found {
-		s.repairs.report(RepairRewritten, entry.Value, "A racing save at the upstream undid an acknowledged write of "+columnsOf(*job.write)+"; it was made again")
+	if entry, found := k.journal.Get(key); found {
+		k.repairs.report(RepairRewritten, entry.Value, "A racing save at the upstream undid an acknowledged write of "+columnsOf(*job.write)+"; it was made again")
 	}
 	return nil
 }
 
-// rewrite sends the request of a lost write once more.
-func (s *Sessions) rewrite(ctx context.Context, id, name string, write repair.Write) error {
-	return s.call(ctx, false, name, func(ctx context.Context) error {
-		var row *ambientv1.Session
-		var err error
-		switch request := write.Request.(type) {
-		case *ambientv1.UpdateSessionRequest:
-			row, err = s.client.UpdateSession(ctx, request)
-		case *ambientv1.UpdateSessionStatusRequest:
-			row, err = s.client.UpdateSessionStatus(ctx, request)
-		default:
-			return fmt.Errorf("unexpected request %T", request)
-		}
-		if err == nil {
-			s.observe(ctx, roundSession(row))
-		}
-		return err
+// rewrite sends the request of a lost write once more. Its values were written by
+// us before, so that whoever owns them stays their owner.
+func (k *kind[R]) rewrite(ctx context.Context, id, name string, write repair.Write) error {
+	return k.duringWrite(id, func() error {
+		return k.call(ctx, false, name, func(ctx context.Context) error {
+			row, err := k.repairs.resend(ctx, write.Request)
+			if err == nil {
+				k.observe(ctx, row)
+			}
+			return err
+		})
 	})
 }
 

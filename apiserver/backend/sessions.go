@@ -18,7 +18,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
-	"github.com/ambient-code/ambient-kube/apiserver/repair"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -34,7 +33,6 @@ type Sessions struct {
 	translator *translate.Translator
 	claims     claims
 	pending    *pendingCreates
-	repairs    *repairs
 	// foreign tells whether a namespace exists that is neither ours nor adopted;
 	// sessions that would live there live in fallback.
 	foreign  func(namespace string) bool
@@ -264,13 +262,6 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 	})
 }
 
-// wrote remembers an acknowledged write, so that a racing save which undoes it is
-// noticed, and folds in the answer.
-func (s *Sessions) wrote(ctx context.Context, id string, request proto.Message, before, after *ambientv1.Session) {
-	s.repairs.memory.Wrote(id, repair.Write{Request: request, Before: before, After: after})
-	s.observe(ctx, after)
-}
-
 // Delete deletes the session upstream.
 func (s *Sessions) Delete(ctx context.Context, key string, _ runtime.Object) error {
 	id, _, found := s.lookup(key)
@@ -284,13 +275,25 @@ func (s *Sessions) deleteID(ctx context.Context, id, name string) error {
 	return s.call(ctx, false, name, func(ctx context.Context) error {
 		_, err := s.client.DeleteSession(ctx, &ambientv1.DeleteSessionRequest{Id: id})
 		if err == nil {
-			if row, found := s.row(id); found {
-				s.repairs.memory.Deleted(id, row)
-			}
-			s.feed.Deleted(id)
+			s.deleted(id)
 		}
 		return err
 	})
+}
+
+// resend sends the request of a lost write once more.
+func (s *Sessions) resend(ctx context.Context, request proto.Message) (*ambientv1.Session, error) {
+	var row *ambientv1.Session
+	var err error
+	switch request := request.(type) {
+	case *ambientv1.UpdateSessionRequest:
+		row, err = s.client.UpdateSession(ctx, request)
+	case *ambientv1.UpdateSessionStatusRequest:
+		row, err = s.client.UpdateSessionStatus(ctx, request)
+	default:
+		return nil, fmt.Errorf("unexpected request %T", request)
+	}
+	return roundSession(row), err
 }
 
 // deleteInProject deletes every session of the project upstream; none if one of

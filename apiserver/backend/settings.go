@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -40,7 +41,9 @@ func (s *Settings) Publish(id string, row *ambientv1.ProjectSettings) {
 		delete(s.settingsOf, before.row.GetProjectId())
 	}
 	s.settingsOf[row.GetProjectId()] = id
+	_, known := s.byID[id]
 	s.place(id, row)
+	s.inspect(id, row, known)
 }
 
 // Withdraw takes the row out of the API. The feed calls it.
@@ -218,10 +221,11 @@ func (s *Settings) write(ctx context.Context, id string, row *ambientv1.ProjectS
 func (s *Settings) send(ctx context.Context, id, projectID string, own *ambientv1.UpdateProjectSettingsRequest, onProject *ambientv1.UpdateProjectRequest) error {
 	if own != nil {
 		own.Id = id
+		before, _ := s.row(id)
 		err := s.call(ctx, false, v1alpha1.ProjectSettingsName, func(ctx context.Context) error {
 			answer, err := s.client.UpdateProjectSettings(ctx, own)
 			if err == nil {
-				s.observe(ctx, roundSettings(answer))
+				s.wrote(ctx, id, own, before, roundSettings(answer))
 			}
 			return err
 		})
@@ -249,17 +253,31 @@ func (s *Settings) Delete(ctx context.Context, key string, current runtime.Objec
 	}
 	defer unlock()
 	if project == nil || settings.Annotations[v1alpha1.AllowBurnAnnotation] == "true" {
-		return s.call(ctx, false, settings.Name, func(ctx context.Context) error {
-			_, err := s.client.DeleteProjectSettings(ctx, &ambientv1.DeleteProjectSettingsRequest{Id: id})
-			if err == nil {
-				s.feed.Deleted(id)
-			}
-			return err
-		})
+		return s.deleteID(ctx, id, settings.Name)
 	}
 	own, onProject, err := s.translator.ProjectSettingsEmpty(row, project)
 	if err != nil {
 		return err
 	}
 	return s.send(ctx, id, row.GetProjectId(), own, onProject)
+}
+
+func (s *Settings) deleteID(ctx context.Context, id, name string) error {
+	return s.call(ctx, false, name, func(ctx context.Context) error {
+		_, err := s.client.DeleteProjectSettings(ctx, &ambientv1.DeleteProjectSettingsRequest{Id: id})
+		if err == nil {
+			s.deleted(id)
+		}
+		return err
+	})
+}
+
+// resend sends the request of a lost write once more.
+func (s *Settings) resend(ctx context.Context, request proto.Message) (*ambientv1.ProjectSettings, error) {
+	update, ok := request.(*ambientv1.UpdateProjectSettingsRequest)
+	if !ok {
+		return nil, fmt.Errorf("unexpected request %T", request)
+	}
+	row, err := s.client.UpdateProjectSettings(ctx, update)
+	return roundSettings(row), err
 }

@@ -182,10 +182,18 @@ func Undone(write Write, row proto.Message) bool {
 	return false
 }
 
-// same tells whether two rows agree in all columns but the excused ones.
+// same tells whether two rows are the same one, by their time of creation, and
+// agree in all columns but the excused ones. Another database may have a row with
+// the same id.
 func same(a, b proto.Message, excused func(column string) bool) bool {
 	left, right := a.ProtoReflect(), b.ProtoReflect()
 	fields := left.Descriptor().Fields()
+	if identity := fields.ByName("metadata"); identity != nil {
+		born := identity.Message().Fields().ByName("created_at")
+		if !left.Get(identity).Message().Get(born).Equal(right.Get(identity).Message().Get(born)) {
+			return false
+		}
+	}
 	for i := range fields.Len() {
 		column := fields.Get(i)
 		if !isIdentity(column) && !excused(string(column.Name())) && !equal(left, right, column) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ambient-code/ambient-kube/apiserver/repair"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -103,6 +104,21 @@ func TestWhichRevivedRowsAreDeletedAgain(t *testing.T) {
 	now = now.Add(61 * time.Second)
 	if memory.Revived("3", row("p", "m", "Running"), status) {
 		t.Error("a row that came back after 61 s would be deleted")
+	}
+}
+
+// Another database may have a row of the same id and content.
+func TestARowOfAnotherTimeIsNoRevivedRow(t *testing.T) {
+	memory := repair.NewMemory(time.Now)
+	born := func(second int64) *ambientv1.Project {
+		return &ambientv1.Project{Metadata: &ambientv1.ObjectReference{Id: "team", CreatedAt: &timestamppb.Timestamp{Seconds: second}}, Name: "team"}
+	}
+	memory.Deleted("team", born(1))
+	if memory.Revived("team", born(2), status) {
+		t.Error("a namesake would be deleted")
+	}
+	if !memory.Revived("team", born(1), status) {
+		t.Error("the deleted row was not recognised")
 	}
 }
 
