@@ -134,8 +134,9 @@ func awaitHeld(t *testing.T, number int) (hash string) {
 		if err != nil {
 			return fmt.Errorf("reading the lease: %w", err)
 		}
-		said, count := lease.Annotations[heldAnnotation], ""
-		hash, count, _ = strings.Cut(said, " ")
+		said := lease.Annotations[heldAnnotation]
+		set, count, _ := strings.Cut(said, " ")
+		hash = set
 		if want := map[bool]string{true: fmt.Sprint(number), false: ""}[number > 0]; count != want {
 			return fmt.Errorf("the lease says %q", said)
 		}
