@@ -160,8 +160,13 @@ conformance: preflight $(KUBE)/.built binaries ## prove an upstream server: UPST
 		$(GO) test -v -p=1 -count=1 -timeout=30m $(TEST_FLAGS) ./apiserver/upstream/conformance $(ANY_UPSTREAM)
 
 BENCH ?= .
-bench: preflight ## run the benchmarks; BENCH=pattern for some
-	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -timeout=60m $(PACKAGES)
+# The benchmarks of the whole system end with their rows of docs/performance.md.
+ROWS := $(BUILD)/bench-rows.md
+bench: preflight $(KUBE)/.built binaries ## run the benchmarks; BENCH=pattern for some, AMBIENT_BENCH_SCALE=20 for a short look
+	@rm -f $(ROWS)
+	AMBIENT_BENCH_ROWS=$(abspath $(ROWS)) AMBIENT_KUBE_BINARIES=$(abspath $(BIN)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE)) \
+		$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -p=1 -count=$(COUNT) -timeout=60m $(PACKAGES)
+	@if [[ -s $(ROWS) ]]; then cat $(ROWS); fi
 
 mutants: preflight $(KUBE)/.built binaries ## break the code in many ways and require a red test for each; RUN=pattern for some
 	@AMBIENT_KUBE_BINARIES=$(abspath $(BIN)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE)) $(GO) run ./hack/mutants $(if $(RUN),-run '$(RUN)')

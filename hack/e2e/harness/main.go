@@ -100,6 +100,23 @@ func (s *Stand) NeedsEmbeddedUpstream(t testing.TB) {
 	}
 }
 
+// Run starts a stand that the test or benchmark has for itself, in a directory
+// that goes with it, and stops it at its end.
+func Run(t testing.TB, options stack.Options) *Stand {
+	t.Helper()
+	options.Directory = t.TempDir()
+	stand, err := start(Options{Stack: options})
+	if err != nil {
+		t.Fatalf("starting the stand: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := stand.stop(); err != nil {
+			t.Errorf("stopping the stand: %v", err)
+		}
+	})
+	return stand
+}
+
 func complain(err error) int {
 	fmt.Fprintln(os.Stderr, "FAIL:", err)
 	return 1
