@@ -24,7 +24,8 @@ type mutant struct {
 }
 
 func mutants() []mutant {
-	return append(apiserverMutants(), reconcilerMutants()...)
+	all := append(apiserverMutants(), reconcilerMutants()...)
+	return append(all, guardMutants()...)
 }
 
 // testPackage returns the directory of the package whose test has to notice.
