@@ -312,12 +312,12 @@ func backendMutants() []mutant {
 		},
 		{
 			name: "undoes no lost write", file: backend + "repairs.go",
-			old: "write, lost := s.repairs.memory.Lost(id, row); lost", new: "write, lost := s.repairs.memory.Lost(id, row); lost && false",
+			old: "write, lost := k.repairs.memory.Lost(id, row); lost", new: "write, lost := k.repairs.memory.Lost(id, row); lost && false",
 			tests: "hack/e2e/races", test: "TestDecision7NoAcknowledgedFieldIsLost",
 		},
 		{
 			name: "leaves revived rows alive", file: backend + "repairs.go",
-			old: "if !known && s.repairs.memory.Revived(id, row, isStatusColumn) {", new: "if !known && s.repairs.memory == nil {",
+			old: "if !known && k.repairs.memory.Revived(", new: "if !known && k.repairs.memory == nil && k.repairs.memory.Revived(",
 			tests: "hack/e2e/races", test: "TestDecision6DeletedSessionsStayDeleted",
 		},
 	}
