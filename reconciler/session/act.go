@@ -105,7 +105,10 @@ func (p *pass) project(ctx context.Context) error {
 	p.resources.remember(applied)
 	p.remember(desired.Object)
 	p.inStep = true
-	if healed {
+	if !healed {
+		p.Events.Eventf(p.session, corev1.EventTypeNormal, "Updated", "Brought AgenticSession %s in line with the Session", applied.GetName())
+		p.Events.Eventf(applied, corev1.EventTypeNormal, "Updated", "Brought in line with Session %s", p.session.Name)
+	} else {
 		klog.FromContext(ctx).Info("AgenticSession healed", "name", applied.GetName())
 		message := fmt.Sprintf("Fields that belong to Session %s had been changed and were set back; change the Session instead", p.session.Name)
 		p.Events.Event(applied, corev1.EventTypeWarning, "Healed", message)
@@ -165,11 +168,17 @@ func (p *pass) send(ctx context.Context, request, desired v1alpha1.SessionPhase,
 // withdraw takes back a start request, and its mark with it: the next request is
 // another one, whatever state it finds.
 func (p *pass) withdraw(ctx context.Context) error {
-	return p.annotate(ctx, map[string]*string{
+	err := p.annotate(ctx, map[string]*string{
 		agenticsession.DesiredPhaseAnnotation:   nil,
 		agenticsession.StartRequestedAnnotation: nil,
 		agenticsession.HandledAnnotation:        nil,
 	})
+	// What the operator has acted on is no news.
+	if err == nil && p.session.Status.Phase == v1alpha1.SessionStopping {
+		p.Events.Event(p.session, corev1.EventTypeNormal, "StartWithdrawn", "Took the start back before the operator acted on it, because of the stop")
+		p.Events.Eventf(p.resource, corev1.EventTypeNormal, "StartWithdrawn", "Session %s is to be stopped, the start is taken back", p.session.Name)
+	}
+	return err
 }
 
 // settle notes on the AgenticSession which end the upstream has acknowledged,

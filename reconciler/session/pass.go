@@ -183,7 +183,7 @@ const ReasonNamespaceTerminating = "NamespaceTerminating"
 // tell leaves an event for what users would ask about.
 func (p *pass) tell(decision phase.Decision, before *v1alpha1.Session) {
 	switch decision.Action {
-	case phase.Lose:
+	case phase.Lose, phase.NoteLoss:
 		p.Events.Event(p.session, corev1.EventTypeWarning, decision.Reason, endMessages[decision.Reason])
 	case phase.Finish:
 		p.Events.Event(p.session, corev1.EventTypeNormal, "Stopped", endMessages[decision.Reason])
