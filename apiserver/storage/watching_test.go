@@ -65,8 +65,14 @@ func TestWatchesCostTheUpstreamNothing(t *testing.T) {
 // A watch that is read late gets every event, or is ended so that its client knows;
 // from where it stood it goes on without a gap.
 func TestAWatchThatIsReadLateMissesNothing(t *testing.T) {
+	for name, cached := range map[string]bool{"of the store": false, "of the cache": true} {
+		t.Run(name, func(t *testing.T) { readLate(t, newStand(t, standOptions{cached: cached})) })
+	}
+}
+
+func readLate(t *testing.T, s *stand) {
+	t.Helper()
 	const changes = 300
-	s := newStand(t, standOptions{cached: true})
 	at := s.create(t, fooKey, foo()).ResourceVersion
 	late, err := s.served.Watch(context.Background(), "/pods/", everything(at))
 	if err != nil {
