@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,20 @@ func TestRegistration(t *testing.T) {
 		}
 	})
 
+	t.Run("a component lets the reconciler delete namespaces", func(t *testing.T) {
+		component := filepath.Join(s.options.Repository, "manifests", "components", "namespace-deletion", "rbac.yaml")
+		if _, err := s.Kubectl(ctx, "apply", "--server-side", "--validate=strict", "-f", component); err != nil {
+			t.Fatal(err)
+		}
+		// kube-apiserver reads its roles by a watch.
+		if err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+			output, err := s.Kubectl(ctx, "auth", "can-i", "delete", "namespaces", "--as=system:serviceaccount:"+Namespace+":"+ReconcilerName)
+			return strings.TrimSpace(output) == "yes", ignoreRefusal(output, err)
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+
 	t.Run("sessions, which may hold tokens, are not in view", func(t *testing.T) {
 		for role, want := range map[string]bool{"view": false, "edit": true, "admin": true} {
 			var rules string
@@ -153,4 +168,12 @@ func TestRegistration(t *testing.T) {
 			t.Errorf("reading a namespace: %v", err)
 		}
 	})
+}
+
+// ignoreRefusal drops the error by which `kubectl auth can-i` says no.
+func ignoreRefusal(output string, err error) error {
+	if strings.TrimSpace(output) == "no" {
+		return nil
+	}
+	return err
 }
