@@ -15,7 +15,7 @@ import (
 // repairsTotal counts what was made good after racing saves.
 var repairsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 	Name:           "ambient_kube_repairs_total",
-	Help:           "Number of rows that were repaired after a racing save at the upstream undid an acknowledged write (rewritten) or deletion (deleted).",
+	Help:           "Number of rows that were repaired after a racing save at the upstream undid an acknowledged write (rewritten) or deletion (deleted), or were not, because they had changed or were too many (left).",
 	StabilityLevel: metrics.ALPHA,
 }, []string{"action"})
 
@@ -26,9 +26,13 @@ var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(repairs
 func reportRepair(events eventRecorder) backend.RepairReporter {
 	return func(action string, object runtime.Object, message string) {
 		repairsTotal.WithLabelValues(action).Inc()
-		klog.InfoS("Repaired a row of the upstream", "action", action, "message", message)
+		klog.InfoS("A racing save changed a row of the upstream", "action", action, "message", message)
+		reason := "LostUpdateRepaired"
+		if action == backend.RepairLeft {
+			reason = "DeletedAndBack"
+		}
 		if object != nil {
-			events.recorder.Event(object, corev1.EventTypeWarning, "LostUpdateRepaired", message)
+			events.recorder.Event(object, corev1.EventTypeWarning, reason, message)
 		}
 	}
 }

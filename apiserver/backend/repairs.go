@@ -17,8 +17,8 @@ import (
 // repairTimeout bounds one repair, which nobody waits for.
 const repairTimeout = 30 * time.Second
 
-// RepairReporter is told of each repair, with the object as it is afterwards;
-// the object is nil when it was deleted again.
+// RepairReporter is told of each repair, or that there was none, with the object as
+// it is afterwards; the object is nil when it was deleted again.
 type RepairReporter func(action string, object runtime.Object, message string)
 
 // Names of the repairs.
@@ -27,12 +27,16 @@ const (
 	RepairRewritten = "rewritten"
 	// RepairDeleted: a deleted row that a racing save had revived was deleted again.
 	RepairDeleted = "deleted"
+	// RepairLeft: a deleted row is back and was left alone, for people to decide.
+	RepairLeft = "left"
 )
 
-// repairJob is one row to make good: a lost write, or a revived row if there is none.
+// repairJob is one row to make good: a lost write, or a revived row if there is
+// none. A revived row may have to be left alone.
 type repairJob struct {
 	id    string
 	write *repair.Write
+	leave bool
 }
 
 // repairs are the jobs that wait, and what the kind knows of them. Rows are looked
@@ -120,8 +124,12 @@ func (k *kind[R]) inspect(id string, row R, known bool) {
 	if write, lost := k.repairs.memory.Lost(id, row); lost {
 		k.repairs.add(repairJob{id: id, write: &write})
 	}
-	if !known && k.repairs.memory.Revived(id, row, func(column string) bool { return k.repairs.excused[column] }) {
-		k.repairs.add(repairJob{id: id})
+	if known {
+		return
+	}
+	revival := k.repairs.memory.Revived(id, row, func(column string) bool { return k.repairs.excused[column] })
+	if revival != repair.NotRevived {
+		k.repairs.add(repairJob{id: id, leave: revival == repair.LeaveAlone})
 	}
 }
 
@@ -146,6 +154,12 @@ func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 	defer cancel()
 	key, found := k.keyOf(job.id)
 	if !found {
+		return nil
+	}
+	if job.leave {
+		if entry, found := k.journal.Get(key); found {
+			k.repairs.report(RepairLeft, entry.Value, "After its deletion, "+k.repairs.singular+" "+nameOf(key)+" is back, as after a racing save at the upstream; it was left alone, because it has changed or because there are more than ten a minute")
+		}
 		return nil
 	}
 	unlock, err := k.Lock(ctx, key)

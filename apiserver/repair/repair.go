@@ -105,16 +105,32 @@ func (m *Memory) Lost(id string, row proto.Message) (Write, bool) {
 	return Write{}, false
 }
 
-// Revived tells whether the row is one that we deleted, brought back by a racing
-// save, and may be deleted once more. excused are the columns in which it may
-// differ from the deleted one.
-func (m *Memory) Revived(id string, row proto.Message, excused func(column string) bool) bool {
+// Revival says what a row is that was not there before.
+type Revival int
+
+const (
+	// NotRevived: we did not delete it, or long ago.
+	NotRevived Revival = iota
+	// DeleteAgain: we deleted it, a racing save brought it back, and it is to be
+	// deleted once more.
+	DeleteAgain
+	// LeaveAlone: we deleted it and it is back, but that may be a decision, or there
+	// are too many such rows. People are to be told.
+	LeaveAlone
+)
+
+// Revived tells what the row is that was not there before. excused are the columns
+// in which a revived row may differ from the deleted one.
+func (m *Memory) Revived(id string, row proto.Message, excused func(column string) bool) Revival {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
 	gone, found := m.deleted[id]
-	if !found || gone.done || now.Sub(gone.at) > deleteWindow || !same(gone.row, row, excused) {
-		return false
+	if !found || now.Sub(gone.at) > deleteWindow {
+		return NotRevived
+	}
+	if gone.done || !same(gone.row, row, excused) {
+		return LeaveAlone
 	}
 	recent := m.revivals[:0]
 	for _, at := range m.revivals {
@@ -124,12 +140,12 @@ func (m *Memory) Revived(id string, row proto.Message, excused func(column strin
 	}
 	m.revivals = recent
 	if len(m.revivals) >= deletesPerMinute {
-		return false
+		return LeaveAlone
 	}
 	m.revivals = append(m.revivals, now)
 	gone.done = true
 	m.deleted[id] = gone
-	return true
+	return DeleteAgain
 }
 
 // forgetLocked drops what is older than the windows.

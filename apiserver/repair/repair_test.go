@@ -83,28 +83,22 @@ func status(column string) bool { return column == "phase" }
 func TestWhichRevivedRowsAreDeletedAgain(t *testing.T) {
 	now := time.Unix(0, 0)
 	memory := repair.NewMemory(func() time.Time { return now })
+	expect := func(what, id string, back proto.Message, want repair.Revival) {
+		t.Helper()
+		if got := memory.Revived(id, back, status); got != want {
+			t.Errorf("%s: %d, want %d", what, got, want)
+		}
+	}
 	memory.Deleted("1", row("p", "m", "Running"))
-	if memory.Revived("1", row("other", "m", "Running"), status) {
-		t.Error("a row with other content was taken for the deleted one")
-	}
-	if memory.Revived("2", row("p", "m", "Running"), status) {
-		t.Error("a row that we never deleted was taken for revived")
-	}
-	if !memory.Revived("1", row("p", "m", "Stopped"), status) {
-		t.Error("a revived row that differs in its status was not recognised")
-	}
-	if memory.Revived("1", row("p", "m", "Stopped"), status) {
-		t.Error("it would be deleted a second time")
-	}
+	expect("a row with other content", "1", row("other", "m", "Running"), repair.LeaveAlone)
+	expect("a row that we never deleted", "2", row("p", "m", "Running"), repair.NotRevived)
+	expect("a revived row that differs in its status", "1", row("p", "m", "Stopped"), repair.DeleteAgain)
+	expect("the same row a second time", "1", row("p", "m", "Stopped"), repair.LeaveAlone)
 	memory.Deleted("1", row("p", "m", "Stopped"))
-	if memory.Revived("1", row("p", "m", "Stopped"), status) {
-		t.Error("the repair itself would be repaired")
-	}
+	expect("a row back after its repair", "1", row("p", "m", "Stopped"), repair.LeaveAlone)
 	memory.Deleted("3", row("p", "m", "Running"))
 	now = now.Add(61 * time.Second)
-	if memory.Revived("3", row("p", "m", "Running"), status) {
-		t.Error("a row that came back after 61 s would be deleted")
-	}
+	expect("a row that came back after 61 s", "3", row("p", "m", "Running"), repair.NotRevived)
 }
 
 // Another database may have a row of the same id and content.
@@ -114,10 +108,10 @@ func TestARowOfAnotherTimeIsNoRevivedRow(t *testing.T) {
 		return &ambientv1.Project{Metadata: &ambientv1.ObjectReference{Id: "team", CreatedAt: &timestamppb.Timestamp{Seconds: second}}, Name: "team"}
 	}
 	memory.Deleted("team", born(1))
-	if memory.Revived("team", born(2), status) {
+	if memory.Revived("team", born(2), status) == repair.DeleteAgain {
 		t.Error("a namesake would be deleted")
 	}
-	if !memory.Revived("team", born(1), status) {
+	if memory.Revived("team", born(1), status) != repair.DeleteAgain {
 		t.Error("the deleted row was not recognised")
 	}
 }
@@ -125,15 +119,13 @@ func TestARowOfAnotherTimeIsNoRevivedRow(t *testing.T) {
 func TestAtMostTenRevivedRowsAMinuteAreDeletedAgain(t *testing.T) {
 	now := time.Unix(0, 0)
 	memory := repair.NewMemory(func() time.Time { return now })
-	again := 0
+	counts := map[repair.Revival]int{}
 	for i := range 15 {
 		id := fmt.Sprint(i)
 		memory.Deleted(id, row("p", "m", ""))
-		if memory.Revived(id, row("p", "m", ""), status) {
-			again++
-		}
+		counts[memory.Revived(id, row("p", "m", ""), status)]++
 	}
-	if again != 10 {
-		t.Errorf("%d of 15 would be deleted again within a minute, want 10", again)
+	if counts[repair.DeleteAgain] != 10 || counts[repair.LeaveAlone] != 5 {
+		t.Errorf("of 15 within a minute, %d would be deleted again, want 10, and %d left alone", counts[repair.DeleteAgain], counts[repair.LeaveAlone])
 	}
 }

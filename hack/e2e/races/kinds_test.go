@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/backend"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 )
@@ -64,8 +65,8 @@ func sometime(t *testing.T, write func(id string) error) func(int, string) error
 	}
 }
 
-// repairs is how many lost writes our server has made again so far.
-func repairs(t *testing.T) int {
+// repairs is how often our server has done so after a racing save.
+func repairs(t *testing.T, action string) int {
 	t.Helper()
 	config := stand.Stack.Config()
 	certificate, err := tls.X509KeyPair(config.CertData, config.KeyData)
@@ -73,7 +74,7 @@ func repairs(t *testing.T) int {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(stand.DoDirectly(t, &certificate, harness.Request{Method: "GET", Path: "/metrics"}).Body) {
-		if value, found := strings.CutPrefix(line, `ambient_kube_repairs_total{action="rewritten"} `); found {
+		if value, found := strings.CutPrefix(line, fmt.Sprintf("ambient_kube_repairs_total{action=%q} ", action)); found {
 			count, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil {
 				t.Fatal(err)
@@ -89,7 +90,7 @@ func repairs(t *testing.T) int {
 func TestDecision7NoAcknowledgedFieldOfProjectsAndSettingsIsLost(t *testing.T) {
 	projects, settings := makeProjects(t, projectPairs)
 	stand.Upstream.Fault(t, windows)
-	repaired := repairs(t)
+	repaired := repairs(t, backend.RepairRewritten)
 	inPairs(t, projects, func(_ int, project string) error {
 		_, err := stand.Ambient.AmbientV1alpha1().Projects().Patch(t.Context(), project, types.MergePatchType, []byte(`{"metadata":{"labels":{"ours":"stands"}}}`), metav1.PatchOptions{})
 		return err
@@ -122,7 +123,7 @@ func TestDecision7NoAcknowledgedFieldOfProjectsAndSettingsIsLost(t *testing.T) {
 		}
 		return nil
 	})
-	again := repairs(t) - repaired
+	again := repairs(t, backend.RepairRewritten) - repaired
 	if again == 0 {
 		t.Error("none of our writes was undone and made again: the test proves nothing")
 	}

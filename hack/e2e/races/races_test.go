@@ -5,7 +5,6 @@ package races
 import (
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,9 +12,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/backend"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 	"github.com/ambient-code/ambient-kube/hack/controlplane"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
@@ -34,6 +36,10 @@ func TestMain(m *testing.M) {
 const (
 	// pairs is how many sessions are written from both sides at once.
 	pairs = 300
+	// few deletions may all be repaired: no more than ten are in a minute.
+	few = 10
+	// atOnce is how many sessions are written at a time.
+	atOnce = 16
 	// settled is within what time after the last write our fields must stand.
 	settled = 20 * time.Second
 	// slowStatus makes status writes slow enough that a deletion comes between.
@@ -48,7 +54,7 @@ func makeSessions(t *testing.T, project string, count int) []string {
 	t.Helper()
 	ids := make([]string, count)
 	var group errgroup.Group
-	group.SetLimit(8)
+	group.SetLimit(atOnce)
 	for i := range ids {
 		group.Go(func() error {
 			ids[i] = stand.NewSession(t, project, sessionName(i)).Status.SessionID
@@ -68,7 +74,7 @@ func sessionName(i int) string { return fmt.Sprintf("s-%d", i) }
 func inPairs(t *testing.T, ids []string, ours, theirs func(i int, id string) error) {
 	t.Helper()
 	var group errgroup.Group
-	group.SetLimit(8)
+	group.SetLimit(atOnce)
 	for i, id := range ids {
 		group.Go(func() error {
 			var both errgroup.Group
@@ -96,7 +102,7 @@ func TestDecision7NoAcknowledgedFieldIsLost(t *testing.T) {
 	project := stand.NewProject(t)
 	ids := makeSessions(t, project, pairs)
 	stand.Upstream.Fault(t, windows)
-	repaired := repairs(t)
+	repaired := repairs(t, backend.RepairRewritten)
 	prompt := func(i int) string { return fmt.Sprintf("written %d", i) }
 	inPairs(t, ids, func(i int, _ string) error {
 		patch := fmt.Appendf(nil, `{"spec":{"prompt":%q}}`, prompt(i))
@@ -125,57 +131,96 @@ func TestDecision7NoAcknowledgedFieldIsLost(t *testing.T) {
 			theirs++
 		}
 	}
-	again := repairs(t) - repaired
+	again := repairs(t, backend.RepairRewritten) - repaired
 	if again == 0 {
 		t.Error("none of our writes was undone and made again: the test proves nothing")
 	}
 	t.Logf("of %d pairs: 0 of our writes lost, %d of them made again, %d of the other side's lost", pairs, again, theirs)
 }
 
-// Decision 6: deletions through our API race status writes at the upstream, which
-// revive rows. In the end none may be alive.
-func TestDecision6DeletedSessionsStayDeleted(t *testing.T) {
-	project := stand.NewProject(t)
-	ids := makeSessions(t, project, 10)
+// raceDeletions deletes the sessions through our API while their status is written
+// at the upstream, and returns how often our server asked for a deletion.
+func raceDeletions(t *testing.T, project string, ids []string) (asked func() int64) {
+	t.Helper()
 	stand.Upstream.Fault(t, slowStatus)
 	before := deletions(t)
-	var mu sync.Mutex
-	refused := 0
 	inPairs(t, ids, func(i int, _ string) error {
 		return stand.Ambient.AmbientV1alpha1().Sessions(project).Delete(t.Context(), sessionName(i), metav1.DeleteOptions{})
 	}, func(i int, id string) error {
 		err := setPhase(t, "Running")(i, id)
 		if status.Code(err) == codes.NotFound {
-			mu.Lock()
-			refused++
-			mu.Unlock()
+			// The deletion was quicker.
 			return nil
 		}
 		return err
 	})
-	if refused == len(ids) {
-		t.Fatal("no status write raced a deletion: the test proves nothing")
-	}
-	alive := func() []string {
-		var names []string
-		for _, id := range ids {
-			if row, err := stand.Upstream.Sessions.GetSession(t.Context(), &ambientv1.GetSessionRequest{Id: id}); err == nil {
-				names = append(names, row.GetName())
-			}
-		}
-		return names
-	}
+	return func() int64 { return deletions(t) - before }
+}
+
+// Decision 6: deletions through our API race status writes at the upstream, which
+// revive rows. In the end none may be alive.
+func TestDecision6DeletedSessionsStayDeleted(t *testing.T) {
+	project := stand.NewProject(t)
+	ids := makeSessions(t, project, few)
+	asked := raceDeletions(t, project, ids)
 	harness.Within(t, settled, "no deleted row is alive", func() error {
-		if names := alive(); len(names) > 0 {
-			return fmt.Errorf("alive: %v", names)
+		if rows := stand.Upstream.SessionsIn(t, project); len(rows) > 0 {
+			return fmt.Errorf("%d are alive", len(rows))
 		}
 		return nil
 	})
-	again := deletions(t) - before - int64(len(ids))
+	again := asked() - few
 	if again == 0 {
 		t.Error("no row was revived and deleted again: the test proves nothing")
 	}
-	t.Logf("of %d deletions, %d were undone and made again", len(ids), again)
+	t.Logf("of %d deletions, %d were undone and made again", few, again)
+}
+
+// Decision 6 allows ten repairs a minute. What is revived beyond that is left alone,
+// and each such session says so in a Warning.
+func TestDecision6BeyondTenAMinuteAWarningIsLeft(t *testing.T) {
+	project := stand.NewProject(t)
+	// Events need a namespace.
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: project, Annotations: map[string]string{v1alpha1.AdoptAnnotation: "true"}}}
+	if _, err := stand.Kubernetes.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	ids := makeSessions(t, project, pairs)
+	left := repairs(t, backend.RepairLeft)
+	asked := raceDeletions(t, project, ids)
+	var alive []*ambientv1.Session
+	harness.Eventually(t, "each deleted session that is alive has a Warning", func() error {
+		events, err := stand.Kubernetes.CoreV1().Events(project).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=DeletedAndBack,type=Warning"})
+		if err != nil {
+			return err
+		}
+		warned := map[string]bool{}
+		for _, event := range events.Items {
+			warned[event.InvolvedObject.Name] = true
+		}
+		silent := 0
+		alive = stand.Upstream.SessionsIn(t, project)
+		for _, row := range alive {
+			if !warned[row.GetName()] {
+				silent++
+			}
+		}
+		if silent > 0 {
+			return fmt.Errorf("%d of %d have none", silent, len(alive))
+		}
+		return nil
+	})
+	again := asked() - pairs
+	if again > few {
+		t.Errorf("%d deletions were repaired in a minute, want %d at most", again, few)
+	}
+	if counted := repairs(t, backend.RepairLeft) - left; counted != len(alive) {
+		t.Errorf("the metric counts %d that were left alone, %d are alive", counted, len(alive))
+	}
+	if len(alive) == 0 {
+		t.Error("nothing was left alone: the test proves nothing")
+	}
+	t.Logf("of %d deletions, %d were undone and made again, %d were undone and left with a Warning", pairs, again, len(alive))
 }
 
 // deletions is how many sessions the upstream was asked to delete so far.
