@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -21,6 +22,11 @@ func TestVerifiedReadsShowTheUpstreamAsItIs(t *testing.T) {
 	project := stand.NewProject(t)
 	server := stand.Stack.Extension
 	spec := server.Spec()
+	// Another test may have left it without a probe.
+	spec.Ready = func(ctx context.Context) error {
+		_, err := stand.Ambient.AmbientV1alpha1().Sessions(project).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+		return err
+	}
 	restartServer := func(arguments ...string) {
 		kill(t, server)
 		changed := spec
