@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/process"
 )
@@ -27,7 +26,7 @@ func BenchmarkFirstSync(b *testing.B) {
 
 	// It need not follow along.
 	stop(b, ours)
-	fill(b, stand, project, n, v1alpha1.SessionCompleted)
+	fill(b, stand, project, n, "")
 	var loops, starts []time.Duration
 	for range 3 {
 		loop, rows := pageThrough(b, stand)
