@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -124,6 +125,7 @@ func (g *guard) step(ctx context.Context, settled bool) error {
 	pending := g.pending
 	g.pending = map[string]brake.Set{}
 	g.mutex.Unlock()
+	var failures []error
 	for kind, set := range pending {
 		if err := g.show(ctx, kind, set); err != nil {
 			g.mutex.Lock()
@@ -131,8 +133,11 @@ func (g *guard) step(ctx context.Context, settled bool) error {
 				g.pending[kind] = set
 			}
 			g.mutex.Unlock()
-			return err
+			failures = append(failures, err)
 		}
+	}
+	if len(failures) > 0 {
+		return errors.Join(failures...)
 	}
 	waiting := false
 	for kind, brake := range g.brakes {

@@ -92,7 +92,7 @@ func (p *platform) Granted(namespace string) ([]*rbacv1.RoleBinding, error) {
 func (p *platform) Apply(ctx context.Context, object *unstructured.Unstructured) error {
 	options := metav1.ApplyOptions{FieldManager: agenticsession.FieldManager, Force: true}
 	_, err := p.dynamic.Resource(settings.PlatformResource).Namespace(object.GetNamespace()).Apply(ctx, object.GetName(), object, options)
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) && !namespaceMissing(err) {
 		// It may be back before anybody has looked: all begins anew.
 		p.know(nil)
 		select {
@@ -104,6 +104,12 @@ func (p *platform) Apply(ctx context.Context, object *unstructured.Unstructured)
 		return fmt.Errorf("applying %s %s/%s: %w", settings.PlatformResource.Resource, object.GetNamespace(), object.GetName(), err)
 	}
 	return nil
+}
+
+// namespaceMissing tells whether it is the namespace that was not found.
+func namespaceMissing(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "namespaces"
 }
 
 func (p *platform) known() cache.Store {

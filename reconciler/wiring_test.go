@@ -142,6 +142,35 @@ func TestAPersonIsAskedAndAnswersOnTheLease(t *testing.T) {
 	}
 }
 
+// A removal that is held back and not shown could never be released.
+func TestEveryKindThatIsHeldBackIsShownInTheEnd(t *testing.T) {
+	ctx := context.Background()
+	kube := fake.NewClientset(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "l"}})
+	refusals := 1
+	kube.PrependReactor("patch", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+		refusals--
+		return refusals >= 0, nil, errors.New("not now")
+	})
+	g := newGuard(kube, "n", "l", prometheus.NewRegistry())
+	g.events = record.NewFakeRecorder(10)
+	g.pending = map[string]brake.Set{"things": {Names: []string{"a"}}, "others": {Names: []string{"b"}}}
+	if err := g.step(ctx, false); err == nil {
+		t.Fatal("a step ends well whose write was refused")
+	}
+	if err := g.step(ctx, false); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := kube.CoordinationV1().Leases("n").Get(ctx, "l", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"things", "others"} {
+		if lease.Annotations[heldAnnotation+kind] == "" {
+			t.Errorf("%s are not shown: %v", kind, lease.Annotations)
+		}
+	}
+}
+
 func TestOnlyTheLeaderWorksAndTheNextOneNeedNotWait(t *testing.T) {
 	kube := fake.NewClientset()
 	options := NewOptions()

@@ -182,11 +182,10 @@ func (p *Projects) Delete(ctx context.Context, key string, current runtime.Objec
 
 func (p *Projects) deleteID(ctx context.Context, id, name string) error {
 	return p.call(ctx, false, name, func(ctx context.Context) error {
-		_, err := p.client.DeleteProject(ctx, &ambientv1.DeleteProjectRequest{Id: id})
-		if err == nil {
-			p.deleted(id)
-		}
-		return err
+		return p.deleting(id, func() error {
+			_, err := p.client.DeleteProject(ctx, &ambientv1.DeleteProjectRequest{Id: id})
+			return err
+		})
 	})
 }
 

@@ -110,13 +110,19 @@ func (k *kind[R]) wrote(ctx context.Context, id string, request proto.Message, b
 	}
 }
 
-// deleted remembers an acknowledged deletion, so that a racing save which revives
-// the row is noticed, and folds it in.
-func (k *kind[R]) deleted(id string) {
-	if row, found := k.row(id); found {
+// deleting deletes a row by the call, remembers it, so that a racing save which
+// revives it is noticed, and folds the deletion in. What it was is asked before:
+// the deletion may show before its answer.
+func (k *kind[R]) deleting(id string, call func() error) error {
+	row, found := k.row(id)
+	if err := call(); err != nil {
+		return err
+	}
+	if found {
 		k.repairs.memory.Deleted(id, row)
 	}
 	k.feed.Deleted(id)
+	return nil
 }
 
 // inspect looks for the marks of a racing save in a row that is new or changed.
@@ -127,7 +133,7 @@ func (k *kind[R]) inspect(id string, row R, known bool) {
 	if known {
 		return
 	}
-	revival := k.repairs.memory.Revived(id, row, func(column string) bool { return k.repairs.excused[column] })
+	revival := k.repairs.memory.Revived(id, row, k.isExcused)
 	if revival != repair.NotRevived {
 		k.repairs.add(repairJob{id: id, leave: revival == repair.LeaveAlone})
 	}
@@ -157,9 +163,7 @@ func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 		return nil
 	}
 	if job.leave {
-		if entry, found := k.journal.Get(key); found {
-			k.repairs.report(RepairLeft, entry.Value, "After its deletion, "+k.repairs.singular+" "+nameOf(key)+" is back, as after a racing save at the upstream; it was left alone, because it has changed or because there are more than ten a minute")
-		}
+		k.reportLeft(key)
 		return nil
 	}
 	unlock, err := k.Lock(ctx, key)
@@ -175,22 +179,36 @@ func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 		return nil
 	}
 	if job.write == nil {
+		if !k.repairs.memory.StillDeleted(job.id, row, k.isExcused) {
+			k.reportLeft(key)
+			return nil
+		}
 		if err := k.repairs.deleteAgain(ctx, job.id, nameOf(key)); err != nil {
 			return fmt.Errorf("deleting a revived row: %w", err)
 		}
 		k.repairs.report(RepairDeleted, nil, "A racing save at the upstream revived "+k.repairs.singular+" "+nameOf(key)+" after its deletion; it was deleted again")
 		return nil
 	}
-	if !repair.Undone(*job.write, row) {
+	lost, outstanding := k.repairs.memory.Outstanding(job.id, *job.write, row)
+	if !outstanding {
 		return nil
 	}
-	if err := k.rewrite(ctx, job.id, nameOf(key), *job.write); err != nil {
+	if err := k.rewrite(ctx, job.id, nameOf(key), lost); err != nil {
 		return fmt.Errorf("writing again what was lost: %w", err)
 	}
 	if entry, found := k.journal.Get(key); found {
-		k.repairs.report(RepairRewritten, entry.Value, "A racing save at the upstream undid an acknowledged write of "+columnsOf(*job.write)+"; it was made again")
+		k.repairs.report(RepairRewritten, entry.Value, "A racing save at the upstream undid an acknowledged write of "+columnsOf(lost)+"; it was made again")
 	}
 	return nil
+}
+
+func (k *kind[R]) isExcused(column string) bool { return k.repairs.excused[column] }
+
+// reportLeft tells of a deleted row that is back and left alone.
+func (k *kind[R]) reportLeft(key string) {
+	if entry, found := k.journal.Get(key); found {
+		k.repairs.report(RepairLeft, entry.Value, "After its deletion, "+k.repairs.singular+" "+nameOf(key)+" is back, as after a racing save at the upstream; it was left alone, because it has changed or because there are more than ten a minute")
+	}
 }
 
 // rewrite sends the request of a lost write once more. Its values were written by

@@ -183,11 +183,15 @@ func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object
 	var unknownSince time.Time
 	err = s.call(ctx, false, session.Name, func(ctx context.Context) error {
 		answer, err := s.client.CreateSession(ctx, request)
+		refusal, refused := s.withoutParent(ctx, err, session)
+		if refused {
+			return refusal
+		}
 		if upstream.Ambiguous(err) {
 			unknownSince = s.pending.add(key)
 		}
 		row = roundSession(answer)
-		return s.missingParent(err, session)
+		return err
 	})
 	switch {
 	case err == nil:
@@ -273,11 +277,10 @@ func (s *Sessions) Delete(ctx context.Context, key string, _ runtime.Object) err
 
 func (s *Sessions) deleteID(ctx context.Context, id, name string) error {
 	return s.call(ctx, false, name, func(ctx context.Context) error {
-		_, err := s.client.DeleteSession(ctx, &ambientv1.DeleteSessionRequest{Id: id})
-		if err == nil {
-			s.deleted(id)
-		}
-		return err
+		return s.deleting(id, func() error {
+			_, err := s.client.DeleteSession(ctx, &ambientv1.DeleteSessionRequest{Id: id})
+			return err
+		})
 	})
 }
 
@@ -360,6 +363,17 @@ func carryReserved(before, after *ambientv1.Session) *ambientv1.Session {
 	carried := proto.Clone(after).(*ambientv1.Session)
 	carried.Annotations = &kept
 	return carried
+}
+
+// withoutParent tells whether a creation failed because the parent session does
+// not exist, which the upstream only calls an internal error, and explains it.
+func (s *Sessions) withoutParent(ctx context.Context, err error, session *v1alpha1.Session) (refusal error, refused bool) {
+	refusal = s.missingParent(err, session)
+	if refusal == err { //nolint:errorlint // the same one, not one like it
+		return nil, false
+	}
+	_, missing := s.client.GetSession(ctx, &ambientv1.GetSessionRequest{Id: session.Spec.ParentSessionID})
+	return refusal, status.Code(missing) == codes.NotFound
 }
 
 // missingParent explains what the upstream only calls an internal error: the

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
@@ -161,13 +163,28 @@ func (s *Settings) Create(ctx context.Context, key string, object runtime.Object
 	return s.call(ctx, false, settings.Name, func(ctx context.Context) error {
 		answer, err := s.client.CreateProjectSettings(ctx, create)
 		if status.Code(err) == codes.AlreadyExists {
-			return s.burnt(projectID)
+			return s.taken(ctx, key, projectID)
 		}
 		if err == nil {
 			s.observe(ctx, roundSettings(answer))
 		}
 		return err
 	})
+}
+
+// taken explains why the upstream has settings of the project already: because they
+// exist, made by somebody else or by a creation whose answer was lost, or because
+// they were deleted.
+func (s *Settings) taken(ctx context.Context, key, projectID string) error {
+	ctx, cancel := context.WithTimeout(ctx, outcomePatience)
+	defer cancel()
+	if err := s.feed.AwaitListing(ctx, time.Now()); err != nil {
+		return unavailable("whether the settings of project %q exist or were deleted is not known yet", projectID)
+	}
+	if id, _, _ := s.rows(projectID); id != "" {
+		return storage.NewKeyExistsError(key, 0)
+	}
+	return s.burnt(projectID)
 }
 
 func (s *Settings) burnt(projectID string) error {
@@ -264,11 +281,10 @@ func (s *Settings) Delete(ctx context.Context, key string, current runtime.Objec
 
 func (s *Settings) deleteID(ctx context.Context, id, name string) error {
 	return s.call(ctx, false, name, func(ctx context.Context) error {
-		_, err := s.client.DeleteProjectSettings(ctx, &ambientv1.DeleteProjectSettingsRequest{Id: id})
-		if err == nil {
-			s.deleted(id)
-		}
-		return err
+		return s.deleting(id, func() error {
+			_, err := s.client.DeleteProjectSettings(ctx, &ambientv1.DeleteProjectSettingsRequest{Id: id})
+			return err
+		})
 	})
 }
 

@@ -88,15 +88,15 @@ func (a *Arbiter) Run(ctx context.Context) error {
 
 // look reports what is new, and tells whether there is anything to release.
 func (a *Arbiter) look(told map[string]feed.Doubt) (releasable bool) {
-	command := a.Command()
 	for kind, f := range a.Feeds {
 		doubt, doubting := f.Doubt()
 		before, knew := told[kind]
 		switch {
 		case doubting && (!knew || before.Fingerprint != doubt.Fingerprint):
 			told[kind] = doubt
-			if doubt.Fingerprint == "" {
-				command = ""
+			command := ""
+			if doubt.Fingerprint != "" {
+				command = a.Command()
 			}
 			a.Reporter.Doubted(kind, doubt.Reason, command)
 		case !doubting && knew:

@@ -23,9 +23,9 @@ import (
 // upstream had made an Update. Derive and Settle are made for the options of the
 // same name (PrepareExisting and Settle).
 //
-// The entries exist only while an update is computed. An object to which nobody
-// applied anything shows no managedFields, and updates of it are not tracked
-// either.
+// The entries exist only while an update is computed. An object that came from the
+// upstream and that nobody applied to shows no managedFields, and updates of it are
+// not tracked either. One that was created here is tracked from then on.
 type DerivedOwners struct {
 	// Kind is the kind in the version in which objects are applied.
 	Kind schema.GroupVersionKind
@@ -76,11 +76,12 @@ func (o *DerivedOwners) Derive(object runtime.Object) error {
 			continue
 		}
 		// Whoever took a field over by force has it alone.
+		// An entry that can't be read, for which anybody upstream can have cared, is
+		// passed over, as the machinery does.
 		taken := fieldpath.NewSet()
-		if err := taken.FromJSON(other.FieldsV1.GetRawReader()); err != nil {
-			return fmt.Errorf("reading the managedFields of %s: %w", other.Manager, err)
+		if err := taken.FromJSON(other.FieldsV1.GetRawReader()); err == nil {
+			reported = reported.Difference(taken)
 		}
-		reported = reported.Difference(taken)
 	}
 	if entries, err = o.add(entries, ReportEntry(), reported); err != nil {
 		return fmt.Errorf("encoding who owns the status: %w", err)

@@ -105,6 +105,29 @@ func (m *Memory) Lost(id string, row proto.Message) (Write, bool) {
 	return Write{}, false
 }
 
+// carriedOn is the column that every write of a specification writes: what stands in
+// it after a lost write and a later one is the later one's.
+const carriedOn = "annotations"
+
+// Outstanding returns what of a lost write is still to be made good, given the row
+// as it is now and what we wrote since.
+func (m *Memory) Outstanding(id string, lost Write, row proto.Message) (Write, bool) {
+	if Undone(lost, row) {
+		return lost, true
+	}
+	request := proto.Clone(lost.Request)
+	column := request.ProtoReflect().Descriptor().Fields().ByName(carriedOn)
+	if column == nil || !request.ProtoReflect().Has(column) {
+		return Write{}, false
+	}
+	request.ProtoReflect().Clear(column)
+	lost.Request = request
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	overwritten := slices.ContainsFunc(m.writes[id], func(later Write) bool { return overlap(later.Request, request) })
+	return lost, !overwritten && Undone(lost, row)
+}
+
 // Revival says what a row is that was not there before.
 type Revival int
 
@@ -146,6 +169,15 @@ func (m *Memory) Revived(id string, row proto.Message, excused func(column strin
 	gone.done = true
 	m.deleted[id] = gone
 	return DeleteAgain
+}
+
+// StillDeleted tells whether the row is the one that we deleted, up to the excused
+// columns.
+func (m *Memory) StillDeleted(id string, row proto.Message, excused func(column string) bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	gone, found := m.deleted[id]
+	return found && same(gone.row, row, excused)
 }
 
 // forgetLocked drops what is older than the windows.

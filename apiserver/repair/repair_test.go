@@ -78,6 +78,45 @@ func TestOurOwnLaterWriteIsOurLastWord(t *testing.T) {
 	}
 }
 
+// Another write of ours may come before the repair; it carries the annotations on.
+func TestWhatIsOutstandingAfterALaterWrite(t *testing.T) {
+	annotated := func(r *ambientv1.Session, annotations string) *ambientv1.Session {
+		r.Annotations = proto.String(annotations)
+		return r
+	}
+	first := repair.Write{
+		Request: &ambientv1.UpdateSessionRequest{Id: "1", Prompt: proto.String("new"), Annotations: proto.String("first")},
+		Before:  annotated(row("old", "m", "Running"), "none"), After: annotated(row("new", "m", "Running"), "first"),
+	}
+	for name, test := range map[string]struct {
+		later *ambientv1.UpdateSessionRequest
+		now   *ambientv1.Session
+		want  *ambientv1.UpdateSessionRequest
+	}{
+		"nothing was written since": {nil, annotated(row("old", "m", "Stopped"), "none"), &ambientv1.UpdateSessionRequest{Id: "1", Prompt: proto.String("new"), Annotations: proto.String("first")}},
+		"another column was written": {
+			&ambientv1.UpdateSessionRequest{Id: "1", LlmModel: proto.String("n"), Annotations: proto.String("second")},
+			annotated(row("old", "n", "Stopped"), "second"), &ambientv1.UpdateSessionRequest{Id: "1", Prompt: proto.String("new")},
+		},
+		"the column was written back": {
+			&ambientv1.UpdateSessionRequest{Id: "1", Prompt: proto.String("old"), Annotations: proto.String("second")},
+			annotated(row("old", "m", "Stopped"), "second"), nil,
+		},
+		"the value is there again": {nil, annotated(row("new", "m", "Stopped"), "none"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := repair.NewMemory(time.Now)
+			if test.later != nil {
+				memory.Wrote("1", repair.Write{Request: test.later, Before: first.After, After: test.now})
+			}
+			got, outstanding := memory.Outstanding("1", first, test.now)
+			if outstanding != (test.want != nil) || outstanding && !proto.Equal(got.Request, test.want) {
+				t.Errorf("outstanding is %v, %t; want %v", got.Request, outstanding, test.want)
+			}
+		})
+	}
+}
+
 func status(column string) bool { return column == "phase" }
 
 func TestWhichRevivedRowsAreDeletedAgain(t *testing.T) {
@@ -93,6 +132,9 @@ func TestWhichRevivedRowsAreDeletedAgain(t *testing.T) {
 	expect("a row with other content", "1", row("other", "m", "Running"), repair.LeaveAlone)
 	expect("a row that we never deleted", "2", row("p", "m", "Running"), repair.NotRevived)
 	expect("a revived row that differs in its status", "1", row("p", "m", "Stopped"), repair.DeleteAgain)
+	if !memory.StillDeleted("1", row("p", "m", "Stopped"), status) || memory.StillDeleted("1", row("edited", "m", "Stopped"), status) || memory.StillDeleted("2", row("p", "m", "Stopped"), status) {
+		t.Error("what was deleted is mistaken")
+	}
 	expect("the same row a second time", "1", row("p", "m", "Stopped"), repair.LeaveAlone)
 	memory.Deleted("1", row("p", "m", "Stopped"))
 	expect("a row back after its repair", "1", row("p", "m", "Stopped"), repair.LeaveAlone)

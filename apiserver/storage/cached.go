@@ -239,13 +239,13 @@ func (g *guard) GetList(ctx context.Context, key string, options apistorage.List
 		return err
 	}
 	if options.ResourceVersion == "" && options.ResourceVersionMatch == "" && options.Predicate.Continue == "" {
-		if err := g.current(ctx); err != nil {
-			revision, foreign := g.foreign(key)
-			switch {
-			case options.Recursive && foreign:
-				options.ResourceVersion = strconv.FormatUint(revision, 10)
-				options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
-			case g.store.options.VerifyReads:
+		revision, foreign := g.foreign(key)
+		switch {
+		case options.Recursive && foreign && (g.store.options.VerifyReads || g.store.backend.Current() != nil):
+			options.ResourceVersion = strconv.FormatUint(revision, 10)
+			options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
+		case g.store.options.VerifyReads:
+			if err := g.current(ctx); err != nil {
 				return err
 			}
 		}

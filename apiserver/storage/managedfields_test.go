@@ -152,6 +152,8 @@ func TestDecision9TheReporterOwnsWhatWasReported(t *testing.T) {
 	}
 	ofSpec := taken
 	ofSpec.FieldsV1, ofSpec.Subresource = metav1.NewFieldsV1(`{"f:spec":{"f:prompt":{}}}`), ""
+	unreadable := taken
+	unreadable.FieldsV1 = metav1.NewFieldsV1(`{"f:status":5}`)
 	outdated := taken
 	outdated.Manager, outdated.FieldsV1 = reporter, metav1.NewFieldsV1(`{"f:status":{"f:stoppedReason":{}}}`)
 
@@ -168,6 +170,7 @@ func TestDecision9TheReporterOwnsWhatWasReported(t *testing.T) {
 		"all else":                       {status: fullStatus, want: `{"f:status":{` + projectedFields + `,"f:phase":{},"f:startTime":{}}}`},
 		"nothing that others took over":  {status: fullStatus, stored: []metav1.ManagedFieldsEntry{ofSpec, taken}, want: `{"f:status":{` + projectedFields + `,"f:startTime":{}}}`, others: []string{"somebody", "somebody"}},
 		"nothing that was stored of it":  {status: `{"phase": "Running"}`, stored: []metav1.ManagedFieldsEntry{outdated}, want: `{"f:status":{"f:phase":{}}}`},
+		"an entry that can't be read":    {status: `{"phase": "Running"}`, stored: []metav1.ManagedFieldsEntry{unreadable}, want: `{"f:status":{"f:phase":{}}}`, others: []string{"somebody"}},
 		"others are kept without status": {status: `{}`, stored: []metav1.ManagedFieldsEntry{ofSpec}, others: []string{"somebody"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,10 @@ import (
 // 1.5 MiB each, with room for what JSON adds.
 const largestReview = 16 << 20
 
+// mostReviews are judged at a time, whoever asks: kube-apiserver bears that a review
+// fails, the leader would not bear any number of large ones.
+const mostReviews = 16
+
 // judge returns why a request is refused, "" if it is not. An error leaves the
 // decision to the failurePolicy of the webhook's configuration.
 type judge func(ctx context.Context, request *admissionv1.AdmissionRequest) (refusal string, err error)
@@ -34,12 +38,21 @@ func newHandler(options Options) http.Handler {
 		Help: "Questions of kube-apiserver whether a change may be made, by webhook and answer.",
 	}, []string{"webhook", "answer"})
 	options.Registry.MustRegister(reviews)
+	places := make(chan struct{}, mostReviews)
 	routes := http.NewServeMux()
 	for path, judge := range map[string]judge{
 		AgenticSessionsPath: sessions{exempt: options.Exempt}.judge,
 		NamespacesPath:      namespaces{projects: options.Projects}.judge,
 	} {
 		routes.HandleFunc("POST "+path, func(w http.ResponseWriter, request *http.Request) {
+			select {
+			case places <- struct{}{}:
+				defer func() { <-places }()
+			default:
+				http.Error(w, "too many reviews at a time", http.StatusServiceUnavailable)
+				reviews.WithLabelValues(path[1:], failed).Inc()
+				return
+			}
 			answer, err := answer(w, request, judge)
 			if err != nil {
 				klog.FromContext(request.Context()).Info("A review could not be answered", "webhook", path, "reason", err.Error())

@@ -140,18 +140,19 @@ func (r *REST) DeleteCollection(ctx context.Context, validate rest.ValidateObjec
 	return r.Store.DeleteCollection(ctx, r.validateDelete(validate), options, list)
 }
 
-// validateCreate asks admission first: it may refuse for less.
+// validateCreate asks admission last: a quota counts what it lets pass, and does not
+// hear of a refusal afterwards.
 func (r *REST) validateCreate(validate rest.ValidateObjectFunc) rest.ValidateObjectFunc {
 	return func(ctx context.Context, object runtime.Object) error {
-		if validate != nil {
-			if err := validate(ctx, object); err != nil {
+		if r.hooks.BeforeCreate != nil {
+			if err := r.hooks.BeforeCreate(ctx, object); err != nil {
 				return err
 			}
 		}
-		if r.hooks.BeforeCreate == nil {
+		if validate == nil {
 			return nil
 		}
-		return r.hooks.BeforeCreate(ctx, object)
+		return validate(ctx, object)
 	}
 }
 
