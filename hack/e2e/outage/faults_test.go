@@ -2,12 +2,14 @@ package outage
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 )
@@ -98,6 +100,28 @@ func TestDecision5LostAnswersMakeNoSecondRow(t *testing.T) {
 func TestDecision5ALostAnswerToTheCreationOfAProject(t *testing.T) {
 	stand.Upstream.Fault(t, `{"methods":["CreateProject"],"loseReplyOneIn":1}`)
 	stand.Upstream.Project(t, stand.NewProject(t))
+}
+
+// Whoever tries again hears that the settings exist, and not that they never can.
+func TestDecision5ALostAnswerToTheCreationOfSettings(t *testing.T) {
+	project := stand.NewProject(t)
+	stand.Upstream.Fault(t, `{"methods":["CreateProjectSettings"],"loseReplyOneIn":1}`)
+	create := func() harness.Answer {
+		return stand.Do(t, harness.Request{
+			Method: "POST", Path: "/apis/ambient.io/v1alpha1/namespaces/" + project + "/projectsettings",
+			Body: `{"apiVersion":"ambient.io/v1alpha1","kind":"ProjectSettings","metadata":{"name":"settings"}}`,
+		})
+	}
+	if first := create(); first.Code != 503 && first.Code != 504 {
+		t.Errorf("a creation whose answer is lost: %d %s", first.Code, first.Body)
+	}
+	stand.Upstream.Heal(t)
+	if again := create(); again.Code != 409 || again.Status.Reason != metav1.StatusReasonAlreadyExists || strings.Contains(again.Status.Message, "deleted") {
+		t.Errorf("the second try: %d %s", again.Code, again.Body)
+	}
+	if stand.Upstream.SettingsOf(t, project) == nil {
+		t.Error("there are no settings")
+	}
 }
 
 // The watch of the upstream falls silent without a word: listings tell the truth.
