@@ -25,6 +25,7 @@ type Allowed struct {
 // everyRun lists what every run of a stand logs.
 var everyRun = []Allowed{
 	{controlplane.APIServerName, regexp.MustCompile(`repairip\.go.*Service default/kubernetes is not allocated; repairing`), "the cluster is being born, slowly"},
+	{controlplane.APIServerName, regexp.MustCompile(`handler_proxy\.go.*error resolving ambient-system/ambient-kube-apiserver: service .* not found`), "it is asked for our API before it has read its Services"},
 	{controlplane.APIServerName, regexp.MustCompile(`The manifest file is empty, ignoring`), "a message about a file that we do not use, at a wrong level"},
 	{controlplane.ControllerManagerName, regexp.MustCompile(`The manifest file is empty, ignoring`), "a message about a file that we do not use, at a wrong level"},
 	{controlplane.APIServerName, regexp.MustCompile(`Failed to ensure lease exists, will retry.*namespaces \\"kube-system\\" not found`), "the cluster is being born"},
