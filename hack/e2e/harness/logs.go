@@ -24,13 +24,12 @@ type Allowed struct {
 
 // everyRun lists what every run of a stand logs.
 var everyRun = []Allowed{
-	{controlplane.APIServerName, regexp.MustCompile(`repairip\.go.*Service default/kubernetes is not allocated; repairing`), "the cluster is being born, slowly"},
+	{controlplane.APIServerName, regexp.MustCompile(`repairip\.go.*is not allocated; repairing`), "the cluster is being born, or kube-apiserver starts again"},
 	{controlplane.APIServerName, regexp.MustCompile(`handler_proxy\.go.*error resolving ambient-system/ambient-kube-apiserver: service .* not found`), "it is asked for our API before it has read its Services"},
 	{controlplane.APIServerName, regexp.MustCompile(`The manifest file is empty, ignoring`), "a message about a file that we do not use, at a wrong level"},
 	{controlplane.ControllerManagerName, regexp.MustCompile(`The manifest file is empty, ignoring`), "a message about a file that we do not use, at a wrong level"},
 	{controlplane.APIServerName, regexp.MustCompile(`Failed to ensure lease exists, will retry.*namespaces \\"kube-system\\" not found`), "the cluster is being born"},
 	{controlplane.APIServerName, regexp.MustCompile(`Error while syncing ConfigMap.*namespaces \\"kube-system\\" not found`), "the cluster is being born"},
-	{controlplane.APIServerName, regexp.MustCompile(`repairip\.go.*for Service default/kubernetes is not allocated; repairing`), "the cluster is being born, or kube-apiserver starts again"},
 	{controlplane.APIServerName, regexp.MustCompile(`Found stale data, removed previous endpoints on kubernetes service`), "the cluster is being born"},
 	{controlplane.APIServerName, regexp.MustCompile(`v1alpha1\.ambient\.io failed with: failing or missing response`), "the API is registered before its server runs"},
 	{controlplane.APIServerName, regexp.MustCompile(`typeconverter\.go.*failed to fetch openapi paths`), "it asks itself while the machine is busy, and again later"},

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 )
 
@@ -72,13 +75,19 @@ func TestDecision3AnUpstreamWithAnotherDatabase(t *testing.T) {
 	for i := range 3 {
 		stand.NewSession(t, project, fmt.Sprintf("s-%d", i))
 	}
+	// Something of every kind is held back, whatever other tests left.
+	const kinds = 3
+	settings := &v1alpha1.ProjectSettings{ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: v1alpha1.ProjectSettingsName}}
+	if _, err := stand.Ambient.AmbientV1alpha1().ProjectSettings(project).Create(t.Context(), settings, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	mirror := stand.NewMirror(t)
 	mirror.AwaitEqual(t)
 	known := len(stand.Upstream.SessionsIn(t, project))
 	listed(t, 2)
 	back := swapUpstream(t)
 
-	first := believeCommand(t, 2)
+	first := believeCommand(t, kinds)
 	listed(t, 3)
 	if deleted := mirror.Deleted(); len(deleted) != 0 {
 		t.Fatalf("the informer was told that %d sessions went", len(deleted))
@@ -101,7 +110,7 @@ func TestDecision3AnUpstreamWithAnotherDatabase(t *testing.T) {
 
 	back = swapUpstream(t)
 	// The permission of the first time says nothing of the second.
-	second := believeCommand(t, 2)
+	second := believeCommand(t, kinds)
 	stand.Kubectl(t, first...)
 	listed(t, 3)
 	if deleted := mirror.Deleted(); len(deleted) != 0 {
