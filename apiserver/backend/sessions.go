@@ -183,9 +183,8 @@ func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object
 	var unknownSince time.Time
 	err = s.call(ctx, false, session.Name, func(ctx context.Context) error {
 		answer, err := s.client.CreateSession(ctx, request)
-		refusal, refused := s.withoutParent(ctx, err, session)
-		if refused {
-			return refusal
+		if mayLackParent(err, session) && s.lacksParent(ctx, session) {
+			return s.missingParent(err, session)
 		}
 		if upstream.Ambiguous(err) {
 			unknownSince = s.pending.add(key)
@@ -365,21 +364,22 @@ func carryReserved(before, after *ambientv1.Session) *ambientv1.Session {
 	return carried
 }
 
-// withoutParent tells whether a creation failed because the parent session does
-// not exist, which the upstream only calls an internal error, and explains it.
-func (s *Sessions) withoutParent(ctx context.Context, err error, session *v1alpha1.Session) (refusal error, refused bool) {
-	refusal = s.missingParent(err, session)
-	if refusal == err { //nolint:errorlint // the same one, not one like it
-		return nil, false
-	}
-	_, missing := s.client.GetSession(ctx, &ambientv1.GetSessionRequest{Id: session.Spec.ParentSessionID})
-	return refusal, status.Code(missing) == codes.NotFound
+// lacksParent tells whether the upstream certainly has no such parent session.
+func (s *Sessions) lacksParent(ctx context.Context, session *v1alpha1.Session) bool {
+	_, err := s.client.GetSession(ctx, &ambientv1.GetSessionRequest{Id: session.Spec.ParentSessionID})
+	return status.Code(err) == codes.NotFound
+}
+
+// mayLackParent tells whether a write may have failed because its parent session
+// does not exist, which the upstream only calls an internal error.
+func mayLackParent(err error, session *v1alpha1.Session) bool {
+	return session.Spec.ParentSessionID != "" && status.Code(err) == codes.Internal
 }
 
 // missingParent explains what the upstream only calls an internal error: the
 // parent session does not exist.
 func (s *Sessions) missingParent(err error, session *v1alpha1.Session) error {
-	if session.Spec.ParentSessionID == "" || status.Code(err) != codes.Internal {
+	if !mayLackParent(err, session) {
 		return err
 	}
 	return upstream.InvalidReference(err, s.resource, session.Name, field.NotFound(field.NewPath("spec", "parentSessionID"), session.Spec.ParentSessionID))

@@ -63,7 +63,7 @@ func (o *DerivedOwners) Derive(object runtime.Object) error {
 		if err != nil {
 			return fmt.Errorf("deriving who owns the specification: %w", err)
 		}
-		if entries, err = o.add(entries, UpstreamEntry(), fields); err != nil {
+		if entries, err = o.add(entries, upstreamEntry(), fields); err != nil {
 			return fmt.Errorf("encoding who owns the specification: %w", err)
 		}
 	}
@@ -75,15 +75,15 @@ func (o *DerivedOwners) Derive(object runtime.Object) error {
 		if OfSpec(other) || other.FieldsV1 == nil {
 			continue
 		}
-		// Whoever took a field over by force has it alone.
-		// An entry that can't be read, for which anybody upstream can have cared, is
-		// passed over, as the machinery does.
+		// Whoever took a field over by force has it alone. An entry that can't be
+		// read, as anybody may have left it upstream, is passed over, which the
+		// machinery does, too.
 		taken := fieldpath.NewSet()
 		if err := taken.FromJSON(other.FieldsV1.GetRawReader()); err == nil {
 			reported = reported.Difference(taken)
 		}
 	}
-	if entries, err = o.add(entries, ReportEntry(), reported); err != nil {
+	if entries, err = o.add(entries, reportEntry(), reported); err != nil {
 		return fmt.Errorf("encoding who owns the status: %w", err)
 	}
 	accessor.SetManagedFields(entries)
@@ -170,11 +170,11 @@ var typeFields = fieldpath.NewSet(
 	fieldpath.MakePathOrDie("kind"),
 )
 
-// asked returns what somebody asked for: the specification, labels and annotations.
+// asked takes out of the content what somebody asked for: the specification, labels
+// and annotations.
 func (o *DerivedOwners) asked(content map[string]any) map[string]any {
 	part := map[string]any{}
 	if spec, ok := content["spec"].(map[string]any); ok {
-		spec = maps.Clone(spec)
 		for _, name := range o.ReadOnly {
 			delete(spec, name)
 		}
@@ -192,7 +192,6 @@ func (o *DerivedOwners) asked(content map[string]any) map[string]any {
 		if !ok {
 			continue
 		}
-		values = maps.Clone(values)
 		// What our server computes or gives a meaning belongs to nobody.
 		maps.DeleteFunc(values, func(key string, _ any) bool { return strings.HasPrefix(key, v1alpha1.GroupName+"/") })
 		if len(values) > 0 {
@@ -205,7 +204,7 @@ func (o *DerivedOwners) asked(content map[string]any) map[string]any {
 	return part
 }
 
-// reported returns what was reported of the status.
+// reported takes out of the content what was reported of the status.
 func (o *DerivedOwners) reported(content map[string]any) map[string]any {
 	status, ok := content["status"].(map[string]any)
 	if !ok {

@@ -16,13 +16,13 @@ const (
 	statusSubresource = "status"
 )
 
-// UpstreamEntry returns the entry of the upstream, without fields.
-func UpstreamEntry() metav1.ManagedFieldsEntry {
+// upstreamEntry returns the entry of the upstream, without fields.
+func upstreamEntry() metav1.ManagedFieldsEntry {
 	return metav1.ManagedFieldsEntry{Manager: UpstreamManager, Operation: metav1.ManagedFieldsOperationUpdate}
 }
 
-// ReportEntry returns the entry of the one who reports the status, without fields.
-func ReportEntry() metav1.ManagedFieldsEntry {
+// reportEntry returns the entry of the one who reports the status, without fields.
+func reportEntry() metav1.ManagedFieldsEntry {
 	return metav1.ManagedFieldsEntry{Manager: ReportManager, Operation: metav1.ManagedFieldsOperationApply, Subresource: statusSubresource}
 }
 

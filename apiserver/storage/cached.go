@@ -245,21 +245,15 @@ func (g *guard) GetList(ctx context.Context, key string, options apistorage.List
 			options.ResourceVersion = strconv.FormatUint(revision, 10)
 			options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
 		case g.store.options.VerifyReads:
-			if err := g.current(ctx); err != nil {
+			if err := g.store.backend.Current(); err != nil {
+				return err
+			}
+			if err := g.store.backend.Verify(ctx, ""); err != nil {
 				return err
 			}
 		}
 	}
 	return notOverloaded(g.Interface.GetList(ctx, key, options, out))
-}
-
-// current returns nil if a list may claim to be current: because the state is
-// young enough, or because the upstream was asked just now.
-func (g *guard) current(ctx context.Context) error {
-	if err := g.store.backend.Current(); err != nil || !g.store.options.VerifyReads {
-		return err
-	}
-	return g.store.backend.Verify(ctx, "")
 }
 
 // foreign tells whether the key is that of a namespace without any of our objects,
