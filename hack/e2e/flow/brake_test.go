@@ -44,7 +44,7 @@ func TestManyAbsencesWaitForAPerson(t *testing.T) {
 	for _, id := range gone {
 		awaitNotShown(t, project, id)
 	}
-	restart(t, stand.Stack.Reconciler)
+	harness.Restart(t, stand.Stack.Reconciler)
 	shown := awaitHeld(t, many)
 	awaitEvent(t, stack.Namespace, allowAnnotation+"="+shown)
 	awaitEvent(t, stack.Namespace, fmt.Sprintf("%d agenticsessions are without their source", many))
@@ -60,7 +60,7 @@ func TestManyAbsencesWaitForAPerson(t *testing.T) {
 		stand.Kubectl(t, "delete", "agenticsessions.vteam.ambient-code", strings.ToLower(id), "-n", project, "--wait=false")
 	}
 	left := gone[:few]
-	restart(t, stand.Stack.Reconciler)
+	harness.Restart(t, stand.Stack.Reconciler)
 	now := awaitHeld(t, few)
 	running(t, newUpstreamSession(t, project, "Witness of passes"))
 

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/operator/standin"
 )
 
@@ -28,18 +29,18 @@ func TestKilledWhileARequestIsUnderWay(t *testing.T) {
 			terminate(t, stand.Stack.Operator)
 			mustAct(t, project, "worker", request.action)
 			awaitResourceState(t, id, "bears the request", func(resource *unstructured.Unstructured) bool { return desired(resource) == request.desired })
-			kill(t, stand.Stack.Reconciler)
-			restart(t, stand.Stack.Reconciler)
+			harness.Kill(t, stand.Stack.Reconciler)
+			harness.Restart(t, stand.Stack.Reconciler)
 			// It works again, and has seen the request that stands.
 			witness := newUpstreamSession(t, project, "Witness of passes")
 			awaitResource(t, witness, "")
 
-			kill(t, stand.Stack.Extension)
-			restart(t, stand.Stack.Operator)
+			harness.Kill(t, stand.Stack.Extension)
+			harness.Restart(t, stand.Stack.Operator)
 			awaitResource(t, id, request.end)
-			kill(t, stand.Stack.Reconciler)
-			restart(t, stand.Stack.Extension)
-			restart(t, stand.Stack.Reconciler)
+			harness.Kill(t, stand.Stack.Reconciler)
+			harness.Restart(t, stand.Stack.Extension)
+			harness.Restart(t, stand.Stack.Reconciler)
 			awaitPhase(t, id, request.end)
 			awaitSettled(t, id, request.end)
 			if times := resources.requests(resource.GetName(), request.desired); times != 1 {

@@ -77,8 +77,8 @@ func TestThePluginWaitsOverARestart(t *testing.T) {
 	stop := stand.StartKubectl(t, "ambient", "stop", "worker", "-n", project, "--wait", "--timeout=0")
 	stop.AwaitLine(t, "stop requested")
 	terminate(t, stand.Stack.Extension)
-	restart(t, stand.Stack.Extension)
-	restart(t, stand.Stack.Operator)
+	harness.Restart(t, stand.Stack.Extension)
+	harness.Restart(t, stand.Stack.Operator)
 	stop.AwaitLine(t, "is Stopped")
 }
 

@@ -90,20 +90,6 @@ func (c *cast) check(t *testing.T, mirror *harness.Mirror) {
 	mirror.AwaitEqual(t)
 }
 
-func kill(t *testing.T, p *process.Process) {
-	t.Helper()
-	if err := p.Kill(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func restart(t *testing.T, p *process.Process) {
-	t.Helper()
-	if err := p.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Each part is killed in turn. While it is away, sessions are created, stopped
 // and deleted by a way that is left, and one ends by itself. Back, it makes all
 // of it good, without help and without running anything twice.
@@ -159,9 +145,9 @@ func TestKilledPartsComeBack(t *testing.T) {
 				stand.NeedsEmbeddedUpstream(t)
 			}
 			c := newCast(t)
-			kill(t, test.process)
+			harness.Kill(t, test.process)
 			test.away(t, c)
-			restart(t, test.process)
+			harness.Restart(t, test.process)
 			if test.back != nil {
 				test.back(t, c)
 			}
@@ -217,7 +203,7 @@ func (c *cast) requestStands(t *testing.T) {
 // that would be the last word.
 func TestNobodyIsRefusedWhileOurServerStarts(t *testing.T) {
 	for range 3 {
-		kill(t, stand.Stack.Extension)
+		harness.Kill(t, stand.Stack.Extension)
 		ctx, cancel := context.WithCancel(t.Context())
 		answers, bodies := map[int]int{}, map[int]string{}
 		var asking sync.WaitGroup
@@ -228,7 +214,7 @@ func TestNobodyIsRefusedWhileOurServerStarts(t *testing.T) {
 				bodies[answer.Code] = answer.Body
 			}
 		})
-		restart(t, stand.Stack.Extension)
+		harness.Restart(t, stand.Stack.Extension)
 		cancel()
 		asking.Wait()
 		for code, number := range answers {
@@ -257,8 +243,8 @@ func TestKillsInTheMiddle(t *testing.T) {
 				}
 				return nil
 			})
-			kill(t, victim)
-			restart(t, victim)
+			harness.Kill(t, victim)
+			harness.Restart(t, victim)
 			want := map[string]launches{}
 			for _, id := range ids {
 				running(t, id)
@@ -279,7 +265,7 @@ func TestANewReconcilerRunsNothingAgain(t *testing.T) {
 	terminate(t, stand.Stack.Reconciler)
 	stand.Kubectl(t, "delete", "agenticsessions.vteam.ambient-code", strings.ToLower(lost), "-n", project)
 	sentinel := stand.NewSession(t, project, "sentinel").Status.SessionID
-	restart(t, stand.Stack.Reconciler)
+	harness.Restart(t, stand.Stack.Reconciler)
 	running(t, sentinel)
 	awaitPhase(t, lost, v1alpha1.SessionStopped)
 	awaitCondition(t, project, "lost", "Projected", metav1.ConditionFalse, "CustomResourceLost")
@@ -336,7 +322,7 @@ func TestProgramsEndOnSIGTERM(t *testing.T) {
 				running(t, second)
 			}
 			terminate(t, p)
-			restart(t, p)
+			harness.Restart(t, p)
 			running(t, second)
 			checkLaunches(t, project, map[string]launches{strings.ToLower(first): {1, 1}, strings.ToLower(second): {1, 1}})
 		})

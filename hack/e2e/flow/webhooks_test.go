@@ -121,7 +121,7 @@ func TestWithoutTheWebhooks(t *testing.T) {
 	unrelated := stand.Name(t)
 	stand.Kubectl(t, "create", "namespace", unrelated)
 
-	kill(t, stand.Stack.Reconciler)
+	harness.Kill(t, stand.Stack.Reconciler)
 	t.Run("an edit is accepted", func(t *testing.T) {
 		if output := patchByKubectl(t, customResource, resource.GetName(), project, `{"spec":{"initialPrompt":"Do harm"}}`); output.ExitCode != 0 {
 			t.Errorf("%s", output.Stderr)
@@ -153,7 +153,7 @@ func TestWithoutTheWebhooks(t *testing.T) {
 		}
 	})
 
-	restart(t, stand.Stack.Reconciler)
+	harness.Restart(t, stand.Stack.Reconciler)
 	awaitResourceState(t, id, "is healed", func(r *unstructured.Unstructured) bool { return text(r, "spec", "initialPrompt") == "Say hello" })
 	if output := patchByKubectl(t, customResource, resource.GetName(), project, `{"spec":{"initialPrompt":"Do harm"}}`); !strings.Contains(output.Stderr, "Change the Session instead") {
 		t.Errorf("with the webhooks back: %+v", output)

@@ -32,7 +32,7 @@ func TestCrashes(t *testing.T) {
 			mirror.AwaitEqual(t)
 			listed(t, 2)
 			for _, p := range crash.processes {
-				kill(t, p)
+				harness.Kill(t, p)
 			}
 			upstreamIsThere := crash.processes[0] != stand.Stack.Upstream
 			change := func() {
@@ -50,7 +50,7 @@ func TestCrashes(t *testing.T) {
 			// The first one killed is the last one back: kube-apiserver is needed
 			// by our server.
 			for i := len(crash.processes) - 1; i >= 0; i-- {
-				restart(t, crash.processes[i])
+				harness.Restart(t, crash.processes[i])
 			}
 			if !upstreamIsThere {
 				change()
@@ -96,8 +96,8 @@ func TestAnOpenWatchOutlivesTheUpstream(t *testing.T) {
 	watching := stand.StartKubectl(t, "get", "sessions.ambient.io", "-n", project, "-w", "--output-watch-events", "--no-headers")
 	watching.AwaitLine(t, "ADDED", "watched")
 	for _, phase := range []v1alpha1.SessionPhase{v1alpha1.SessionRunning, v1alpha1.SessionCompleted} {
-		kill(t, stand.Stack.Upstream)
-		restart(t, stand.Stack.Upstream)
+		harness.Kill(t, stand.Stack.Upstream)
+		harness.Restart(t, stand.Stack.Upstream)
 		stand.Upstream.SetPhase(t, session.Status.SessionID, phase)
 		watching.AwaitLine(t, "MODIFIED", "watched", string(phase))
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
-	"github.com/ambient-code/ambient-kube/hack/process"
 	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
@@ -52,22 +51,6 @@ func namespaceGone(t *testing.T, name string) func() error {
 		default:
 			return fmt.Errorf("it is still there: %+v", namespace.Status)
 		}
-	}
-}
-
-// kill ends a process without warning.
-func kill(t *testing.T, p *process.Process) {
-	t.Helper()
-	if err := p.Kill(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// restart starts a process again and waits until it is ready.
-func restart(t *testing.T, p *process.Process) {
-	t.Helper()
-	if err := p.Restart(t.Context()); err != nil {
-		t.Fatal(err)
 	}
 }
 

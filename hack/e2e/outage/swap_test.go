@@ -22,14 +22,14 @@ func swapUpstream(t *testing.T) (back func()) {
 	t.Helper()
 	upstream := stand.Stack.Upstream
 	spec := upstream.Spec()
-	kill(t, upstream)
+	harness.Kill(t, upstream)
 	empty := spec
 	empty.Args = append(slices.Clone(spec.Args), "--data="+filepath.Join(t.TempDir(), "empty.db"))
 	if err := upstream.RestartWith(t.Context(), empty); err != nil {
 		t.Fatal(err)
 	}
 	back = sync.OnceFunc(func() {
-		kill(t, upstream)
+		harness.Kill(t, upstream)
 		if err := upstream.RestartWith(context.WithoutCancel(t.Context()), spec); err != nil {
 			t.Error(err)
 		}

@@ -97,7 +97,7 @@ func TestTheUpstreamIsStopped(t *testing.T) {
 		}
 	})
 
-	restart(t, stand.Stack.Upstream)
+	harness.Restart(t, stand.Stack.Upstream)
 	row := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "after the outage", ProjectId: &project})
 	mirror.AwaitEqual(t)
 	if mirror.Session(row.GetMetadata().GetId()) == nil {
@@ -122,8 +122,8 @@ func TestOurServerStartsBeforeTheUpstream(t *testing.T) {
 	project := stand.NewProject(t)
 	stand.NewSession(t, project, "kept")
 	mirror := stand.NewMirror(t)
-	kill(t, stand.Stack.Upstream)
-	kill(t, stand.Stack.Extension)
+	harness.Kill(t, stand.Stack.Upstream)
+	harness.Kill(t, stand.Stack.Extension)
 	ready := stand.Stack.Extension.Spec()
 	unready := ready
 	unready.Ready = nil
@@ -151,7 +151,7 @@ func TestOurServerStartsBeforeTheUpstream(t *testing.T) {
 	if answer := stand.DoDirectly(t, nil, harness.Request{Method: "GET", Path: "/readyz"}); answer.Code != 500 {
 		t.Errorf("readiness: %d %s", answer.Code, answer.Body)
 	}
-	restart(t, stand.Stack.Upstream)
+	harness.Restart(t, stand.Stack.Upstream)
 	harness.Eventually(t, "our server is ready", func() error { return ready.Ready(t.Context()) })
 	mirror.AwaitEqual(t)
 	if deleted := mirror.Deleted(); len(deleted) != 0 {

@@ -28,7 +28,7 @@ func TestVerifiedReadsShowTheUpstreamAsItIs(t *testing.T) {
 		return err
 	}
 	restartServer := func(arguments ...string) {
-		kill(t, server)
+		harness.Kill(t, server)
 		changed := spec
 		changed.Args = append(slices.Clone(spec.Args), arguments...)
 		if err := server.RestartWith(context.WithoutCancel(t.Context()), changed); err != nil {
