@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 )
 
@@ -126,8 +127,18 @@ func (f *Feed[R]) list(ctx context.Context) (took time.Duration, complete bool, 
 	return took, result.complete, err
 }
 
+// page is one page of a listing.
+type page[R any] struct {
+	rows  []R
+	total int
+	// basis is the clock's value from before the page was asked for.
+	basis uint64
+}
+
 // pass reads every page once. Each row is folded in as an observation of that
-// row; a row that was observed after its page was asked for is left alone.
+// row; a row that was observed after its page was asked for is left alone. The
+// next page is asked for while the upstream's answer is folded in, so that a long
+// listing takes as long as the slower of the two.
 func (f *Feed[R]) pass(ctx context.Context) (passResult, error) {
 	f.mu.Lock()
 	f.status.pass++
@@ -135,13 +146,30 @@ func (f *Feed[R]) pass(ctx context.Context) (passResult, error) {
 	result := passResult{number: f.status.pass, clock: f.clock, began: time.Now()}
 	f.mu.Unlock()
 
+	pages := make(chan page[R])
+	group, fetching := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(pages)
+		var err error
+		result.total, result.complete, err = f.fetchPages(fetching, pages)
+		return err
+	})
+	for page := range pages {
+		f.foldPage(page, result.number)
+	}
+	return result, group.Wait()
+}
+
+// fetchPages sends all pages of a listing, and tells the most rows that the
+// upstream counted and whether so many different ones came.
+func (f *Feed[R]) fetchPages(ctx context.Context, pages chan<- page[R]) (most int, complete bool, err error) {
 	size := f.options.PageSize
 	seen := map[string]struct{}{}
-	for page := 1; ; page++ {
-		basis := f.now()
-		rows, total, err := f.source.List(ctx, page, size)
+	basis := f.now()
+	for number := 1; ; number++ {
+		rows, total, err := f.source.List(ctx, number, size)
 		if err != nil {
-			return result, fmt.Errorf("listing %s, page %d: %w", f.options.Name, page, err)
+			return most, false, fmt.Errorf("listing %s, page %d: %w", f.options.Name, number, err)
 		}
 		before := len(seen)
 		for _, row := range rows {
@@ -149,31 +177,33 @@ func (f *Feed[R]) pass(ctx context.Context) (passResult, error) {
 				seen[id] = struct{}{}
 			}
 		}
-		f.foldPage(rows, total, basis, result.number)
-		result.total = max(result.total, total)
+		most = max(most, total)
+		// The clock is read before the receiver, who takes every page, holds the lock.
+		next := f.now()
+		pages <- page[R]{rows: rows, total: total, basis: basis}
+		basis = next
 		// The last page is short. A full one beyond the count that holds nothing
 		// new comes from an upstream that would go on for ever.
-		if len(rows) < size || page*size >= total && len(seen) == before {
-			result.complete = len(seen) == total
-			return result, nil
+		if len(rows) < size || number*size >= total && len(seen) == before {
+			return most, len(seen) == total, nil
 		}
 	}
 }
 
 // foldPage folds in the rows of one page. What it corrects after the first
 // synchronisation is an event that the upstream lost or that is still on its way.
-func (f *Feed[R]) foldPage(rows []R, total int, basis, pass uint64) {
+func (f *Feed[R]) foldPage(page page[R], pass uint64) {
 	repairing := f.HasSynced()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answeredLocked()
-	f.status.total = total
-	for _, row := range rows {
+	f.status.total = page.total
+	for _, row := range page.rows {
 		id := f.source.ID(row)
 		if id == "" {
 			continue
 		}
-		if _, changed := f.foldReadLocked(id, row, basis); changed && repairing {
+		if _, changed := f.foldReadLocked(id, row, page.basis); changed && repairing {
 			f.status.repairs++
 		}
 		if h, found := f.rows[id]; found {

@@ -90,13 +90,18 @@ func feedMutants() []mutant {
 		},
 		{
 			name: "drops the rows of an incomplete listing", file: listing,
-			old:  "f.foldPage(rows, total, basis, result.number)",
-			new:  "if page == 1 && len(rows) == total {\n\t\t\tf.foldPage(rows, total, basis, result.number)\n\t\t}",
+			old:  "f.foldPage(page, result.number)",
+			new:  "if len(page.rows) == page.total {\n\t\t\tf.foldPage(page, result.number)\n\t\t}",
 			test: "TestDecision1RowsOfAnIncompleteListingCount",
 		},
 		{
+			name: "asks for a page only when the one before is folded in", file: listing,
+			old: "basis = next", new: "time.Sleep(10 * time.Millisecond)\n\t\t_, basis = next, f.now()",
+			test: "TestTheNextPageIsAskedForWhileOneIsFoldedIn",
+		},
+		{
 			name: "takes every listing for complete", file: listing,
-			old: "result.complete = len(seen) == total", new: "result.complete = true",
+			old: "return most, len(seen) == total, nil", new: "return most, true, nil",
 			test: "TestDecision1OneIncompletePassProvesNothing",
 		},
 		{
@@ -319,6 +324,11 @@ func backendMutants() []mutant {
 			name: "leaves revived rows alive", file: backend + "repairs.go",
 			old: "revival != repair.NotRevived {", new: "revival == repair.LeaveAlone {",
 			tests: "hack/e2e/races", test: "TestDecision6DeletedSessionsStayDeleted",
+		},
+		{
+			name: "shares what the journal holds with requests", file: "apiserver/storage/watch.go",
+			old: "RequestInfoFrom(w.ctx); requested {", new: "RequestInfoFrom(w.ctx); requested && false {",
+			test: "TestNothingIsSharedWithTheJournal",
 		},
 		{
 			name: "forgets every other deletion, before clients' eyes", file: "apiserver/storage/watch.go",
