@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	apistorage "k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/util/flowcontrol"
 
@@ -179,7 +180,7 @@ func (w *watcher) run() {
 // follow returns nil when the receiver went away, else what to tell it.
 func (w *watcher) follow() error {
 	for _, present := range w.initial {
-		if !w.send(watch.Event{Type: watch.Added, Object: present.Value.DeepCopyObject()}) {
+		if !w.send(watch.Event{Type: watch.Added, Object: w.own(present.Value)}) {
 			return nil
 		}
 	}
@@ -236,6 +237,17 @@ func (w *watcher) forward(event journal.Event[runtime.Object]) (bool, error) {
 	return true, nil
 }
 
+// own returns an object as the receiver may have it. A request's handler writes
+// into what it encodes and gets a copy. The watch cache only reads, copies what it
+// hands on, and keeps what it gets for as long as the journal does: a second copy
+// of everything would cost a third of all memory.
+func (w *watcher) own(object runtime.Object) runtime.Object {
+	if _, requested := request.RequestInfoFrom(w.ctx); requested {
+		return object.DeepCopyObject()
+	}
+	return object
+}
+
 // translate returns the event as the receiver sees it, nil if it sees nothing of
 // it: a change may bring an object into its selection or take it out.
 func (w *watcher) translate(event journal.Event[runtime.Object]) (*watch.Event, error) {
@@ -246,11 +258,11 @@ func (w *watcher) translate(event journal.Event[runtime.Object]) (*watch.Event, 
 	after := event.Type != journal.Deleted && w.selects(event.Value)
 	switch {
 	case after && before:
-		return &watch.Event{Type: watch.Modified, Object: event.Value.DeepCopyObject()}, nil
+		return &watch.Event{Type: watch.Modified, Object: w.own(event.Value)}, nil
 	case after:
-		return &watch.Event{Type: watch.Added, Object: event.Value.DeepCopyObject()}, nil
+		return &watch.Event{Type: watch.Added, Object: w.own(event.Value)}, nil
 	case before && event.Type == journal.Deleted:
-		return &watch.Event{Type: watch.Deleted, Object: event.Value.DeepCopyObject()}, nil
+		return &watch.Event{Type: watch.Deleted, Object: w.own(event.Value)}, nil
 	case before:
 		// What the receiver knew, at the revision at which it lost sight of it.
 		last := event.Previous.DeepCopyObject()

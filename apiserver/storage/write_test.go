@@ -314,7 +314,8 @@ func TestNothingIsSharedWithTheJournal(t *testing.T) {
 		Field:    fields.Everything(),
 		GetAttrs: podAttributes,
 	}
-	w, err := s.served.Watch(ctx, "/pods/", selected)
+	// What the watch cache itself follows is no request: it only reads.
+	w, err := s.served.Watch(request.WithRequestInfo(ctx, &request.RequestInfo{Verb: "watch"}), "/pods/", selected)
 	if err != nil {
 		t.Fatal(err)
 	}
