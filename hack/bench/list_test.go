@@ -46,6 +46,11 @@ func BenchmarkList(b *testing.B) {
 	}{{"gzip", false}, {"plain", true}} {
 		b.Run(variant.name, func(b *testing.B) { compareLists(b, stand, n, variant.plain) })
 	}
+	profiled(b, stand, "list", 10, func() {
+		for begun := time.Now(); time.Since(begun) < 9*time.Second; {
+			readList(b, stand, sessionsPath, false)
+		}
+	})
 }
 
 // figures are the medians of some reads of one list.

@@ -87,7 +87,7 @@ func watchPhase(b *testing.B, stand *harness.Stand, path string, phase v1alpha1.
 func BenchmarkReconcile(b *testing.B) {
 	n := size(b, "AMBIENT_BENCH_BURST", 1000)
 	workers := reconciler.NewOptions().Workers
-	stand := start(b, stack.Options{})
+	stand := start(b, stack.Options{Audit: true})
 	newProject(b, stand, project)
 	if err := stand.Stack.StartReconciler(b.Context()); err != nil {
 		b.Fatal(err)
@@ -104,15 +104,15 @@ func BenchmarkReconcile(b *testing.B) {
 	warming.close()
 
 	b.ReportMetric(0, "ns/op")
-	burst(b, stand, n, workers)
-	changed(b, stand, n, workers)
+	profiled(b, stand, "burst", 15, func() { burst(b, stand, n, workers) })
+	profiled(b, stand, "changed", 10, func() { changed(b, stand, n, workers) })
 }
 
 // burst measures new sessions until the last AgenticSession.
 func burst(b *testing.B, stand *harness.Stand, n, workers int) {
 	there := newTally(n)
 	watching := watchPhase(b, stand, resourcesPath, "", there)
-	before, begun := stand.Upstream.Calls(b), time.Now()
+	before, asked, begun := stand.Upstream.Calls(b), requests(b, stand), time.Now()
 	fill(b, stand, project, n, "")
 	filled := time.Since(begun)
 	ours := there.wait(b, "AgenticSessions").Sub(begun)
@@ -122,7 +122,7 @@ func burst(b *testing.B, stand *harness.Stand, n, workers int) {
 		b.Fatalf("listing sessions: %v", err)
 	}
 	items := list.Items
-	calls := difference(before, stand.Upstream.Calls(b))
+	calls, asked := difference(before, stand.Upstream.Calls(b)), difference(asked, requests(b, stand))
 
 	newNamespace(b, stand, plain, false)
 	client := dynamicClient(b, stand).Resource(agenticsession.Resource).Namespace(plain)
@@ -144,6 +144,7 @@ func burst(b *testing.B, stand *harness.Stand, n, workers int) {
 	row(b, fmt.Sprintf("(12) burst of %d sessions until the last CR", n), "≤ 1.3 × a loop of the same applies",
 		fmt.Sprintf("%.2f (%s, of which the creates upstream took %s; loop %s; %d workers)", ratio, text(ours), text(filled), text(theirs), workers), ratio <= 1.3)
 	row(b, "(12) calls of the upstream for each new session", "", perObject(calls, n), true)
+	row(b, "(12) the reconciler's requests for each new session", "", eachOf(asked, n), true)
 }
 
 // changed measures changes of AgenticSessions until the last Session shows its
@@ -156,14 +157,14 @@ func changed(b *testing.B, stand *harness.Stand, n, workers int) {
 	}
 	there := newTally(n)
 	watching := watchPhase(b, stand, sessionsPath, v1alpha1.SessionRunning, there)
-	before, begun := stand.Upstream.Calls(b), time.Now()
+	before, asked, begun := stand.Upstream.Calls(b), requests(b, stand), time.Now()
 	each(b, n, workers, func(ctx context.Context, i int) error {
 		return reportPhase(ctx, client, resources.Items[i].GetName(), v1alpha1.SessionRunning)
 	})
 	written := time.Since(begun)
 	ours := there.wait(b, "Sessions that run").Sub(begun)
 	watching.close()
-	calls := difference(before, stand.Upstream.Calls(b))
+	calls, asked := difference(before, stand.Upstream.Calls(b)), difference(asked, requests(b, stand))
 
 	// The loop writes what the reconciler would, which must not come between.
 	stop(b, stand.Stack.Reconciler)
@@ -183,6 +184,7 @@ func changed(b *testing.B, stand *harness.Stand, n, workers int) {
 		fmt.Sprintf("%.2f (%s, of which the changes themselves took %s; loop %s; %d workers)", ratio, text(ours), text(written), text(theirs), workers), ratio <= 1.5)
 	row(b, "(12) calls of the upstream for each change of phase", "1 GetSession, 1 UpdateSessionStatus", perObject(calls, n),
 		calls["GetSession"] == int64(n) && calls["UpdateSessionStatus"] == int64(n))
+	row(b, "(12) the reconciler's requests for each change of phase", "1 apply", eachOf(asked, n), asked["patch sessions/status"] == int64(n))
 }
 
 // complete applies a status to a session, as the reconciler does.

@@ -35,6 +35,7 @@ func BenchmarkFirstSync(b *testing.B) {
 		}
 		loops, starts = append(loops, loop), append(starts, restart(b, stand, ours))
 	}
+	profiled(b, stand, "sync", 20, func() { restart(b, stand, ours) })
 	loop, full := quantile(loops, .5), quantile(starts, .5)
 	ratio := float64(full-empty) / float64(loop)
 	_, most := memory(b, ours)
@@ -50,6 +51,7 @@ func BenchmarkFirstSync(b *testing.B) {
 	})
 	rest, _ := memory(b, ours)
 	_, later := memory(b, ours)
+	profiled(b, stand, "rest", 1, func() {})
 
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(full.Seconds(), "start-s")

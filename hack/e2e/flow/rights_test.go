@@ -1,10 +1,7 @@
 package flow
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -85,37 +82,6 @@ func rightsOf(rules []rbacv1.PolicyRule, namespace string) []right {
 	return rights
 }
 
-// requests returns the requests for resources that a user has made since the stand
-// was started.
-func requests(t *testing.T, user string) []*auditv1.Event {
-	t.Helper()
-	file, err := os.Open(stand.Stack.AuditLog())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := file.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	var events []*auditv1.Event
-	scanner := bufio.NewScanner(file)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		var event auditv1.Event
-		if err := json.Unmarshal(scanner.Bytes(), &event); err != nil {
-			t.Fatalf("%v in %s", err, scanner.Text())
-		}
-		if event.User.Username == user && event.ObjectRef != nil && event.ObjectRef.Resource != "" {
-			events = append(events, &event)
-		}
-	}
-	if err := scanner.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return events
-}
-
 // exercise lets the reconciler do all that it does.
 func exercise(t *testing.T) {
 	t.Helper()
@@ -178,7 +144,7 @@ func TestTheReconcilerHasTheRightsThatItUses(t *testing.T) {
 	}
 	given := append(rightsOf(cluster.Rules, ""), rightsOf(local.Rules, namespace)...)
 	used := map[right]bool{}
-	made := requests(t, stack.UserName(name))
+	made := stand.Requests(t, stack.UserName(name))
 	for _, event := range made {
 		if event.Annotations["authorization.k8s.io/decision"] == "forbid" {
 			t.Errorf("the reconciler lacks the right to %s %+v", event.Verb, *event.ObjectRef)

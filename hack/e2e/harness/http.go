@@ -68,14 +68,30 @@ func (s *Stand) Do(t testing.TB, request Request) Answer {
 // but those in its headers and the given certificate, which may be nil.
 func (s *Stand) DoDirectly(t testing.TB, certificate *tls.Certificate, request Request) Answer {
 	t.Helper()
+	return send(t, s.DirectClient(certificate), "https://"+s.Stack.ExtensionAddress(), request)
+}
+
+// DirectClient returns a client of our API server itself that shows the given
+// certificate, which may be nil.
+func (s *Stand) DirectClient(certificate *tls.Certificate) *http.Client {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.Stack.ExtensionAuthority().CertificatePEM())
 	settings := &tls.Config{RootCAs: roots, ServerName: stack.ServerName, MinVersion: tls.VersionTLS12}
 	if certificate != nil {
 		settings.Certificates = []tls.Certificate{*certificate}
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: settings, DisableKeepAlives: true}}
-	return send(t, client, "https://"+s.Stack.ExtensionAddress(), request)
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: settings, DisableKeepAlives: true}}
+}
+
+// Administrator returns the certificate of the administrator.
+func (s *Stand) Administrator(t testing.TB) *tls.Certificate {
+	t.Helper()
+	config := s.Stack.Config()
+	certificate, err := tls.X509KeyPair(config.CertData, config.KeyData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &certificate
 }
 
 func send(t testing.TB, client *http.Client, host string, request Request) Answer {

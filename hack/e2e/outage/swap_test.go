@@ -2,7 +2,6 @@ package outage
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -42,12 +41,7 @@ func swapUpstream(t *testing.T) (back func()) {
 // cluster about its feeds.
 func readiness(t *testing.T) string {
 	t.Helper()
-	config := stand.Stack.Config()
-	certificate, err := tls.X509KeyPair(config.CertData, config.KeyData)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return stand.DoDirectly(t, &certificate, harness.Request{Method: "GET", Path: "/readyz?verbose"}).Body
+	return stand.DoDirectly(t, stand.Administrator(t), harness.Request{Method: "GET", Path: "/readyz?verbose"}).Body
 }
 
 // believeCommand waits until people are told how to release the deletions that the

@@ -1,7 +1,6 @@
 package races
 
 import (
-	"crypto/tls"
 	"fmt"
 	"strconv"
 	"strings"
@@ -68,12 +67,7 @@ func sometime(t *testing.T, write func(id string) error) func(int, string) error
 // repairs is how often our server has done so after a racing save.
 func repairs(t *testing.T, action string) int {
 	t.Helper()
-	config := stand.Stack.Config()
-	certificate, err := tls.X509KeyPair(config.CertData, config.KeyData)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(stand.DoDirectly(t, &certificate, harness.Request{Method: "GET", Path: "/metrics"}).Body) {
+	for line := range strings.Lines(stand.DoDirectly(t, stand.Administrator(t), harness.Request{Method: "GET", Path: "/metrics"}).Body) {
 		if value, found := strings.CutPrefix(line, fmt.Sprintf("ambient_kube_repairs_total{action=%q} ", action)); found {
 			count, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil {
