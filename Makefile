@@ -14,7 +14,13 @@ RACE  := $(BUILD)/race
 KUBE  := $(BUILD)/kube
 TOOLS := $(BUILD)/tools
 
-VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || \
+# Where images are, and which: honoured by images, manifests and deploy. A tag is
+# also what --version shows.
+IMAGE_REGISTRY ?=
+IMAGE_TAG ?=
+
+VERSION ?= $(if $(IMAGE_TAG),$(if $(shell [[ "$(IMAGE_TAG)" =~ ^v[0-9]+\.[0-9]+\.[0-9]+ ]] && echo yes),$(IMAGE_TAG),v0.0.0-$(IMAGE_TAG)),$(GIT_VERSION))
+GIT_VERSION = $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || \
 	echo "v0.0.0-$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)")
 
 # One set of flags for every release build, here and in hack/kube, so that all
@@ -66,7 +72,9 @@ clean: $(BIN)/up ## stop everything, remove the data; built programs stay
 	@$(BIN)/up clean
 
 ##@ Build
-.PHONY: build binary binaries control-plane race generate
+.PHONY: build binary binaries binaries-all images control-plane race generate
+
+PROGRAMS ?= ./cmd/... ./hack/up ./hack/operator ./hack/kubelet
 
 # By this, kubectl completes what is typed behind kubectl ambient.
 COMPLETION := cmd/kubectl-ambient/kubectl_complete-ambient
@@ -77,8 +85,28 @@ binary: build ## the same
 binaries: | preflight
 	@echo "Building our programs into $(BIN)."
 	@mkdir -p $(BIN)
-	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./hack/up ./hack/operator
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ $(PROGRAMS)
 	@install -m 755 $(COMPLETION) $(BIN)/
+
+# What images hold, for each platform that Go can build for without a C compiler.
+PLATFORMS ?= linux/amd64 linux/arm64
+
+binaries-all: | preflight ## build our programs for all PLATFORMS into .build/dist
+	@for platform in $(PLATFORMS); do \
+		echo "Building for $$platform."; mkdir -p $(BUILD)/dist/$${platform/\//-}; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -ldflags '$(LDFLAGS)' -o $(BUILD)/dist/$${platform/\//-}/ ./cmd/...; \
+	done
+
+# docker, or podman.
+CONTAINER_ENGINE ?= docker
+IMAGES := ambient-kube-apiserver ambient-kube-reconciler ambientd
+
+images: binaries-all ## build an image for each of PLATFORMS: IMAGE_REGISTRY=registry/folder IMAGE_TAG=v1.2.3
+	@[[ -n "$(IMAGE_REGISTRY)" && -n "$(IMAGE_TAG)" ]] || { echo "Say where and which: make images IMAGE_REGISTRY=registry/folder IMAGE_TAG=v1.2.3" >&2; exit 1; }
+	@for image in $(IMAGES); do for platform in $(PLATFORMS); do \
+		$(CONTAINER_ENGINE) build -f Dockerfile.prebuilt --platform=$$platform --build-arg TARGETARCH=$${platform#*/} --build-arg PROGRAM=$$image --build-arg VERSION=$(VERSION) \
+			-t $(IMAGE_REGISTRY)/$$image:$(IMAGE_TAG)-$${platform#*/} .; \
+	done; done
 
 $(BIN)/up: | preflight
 	@mkdir -p $(BIN)
@@ -101,6 +129,35 @@ generate: preflight ## generate code from .proto files and API types
 	$(GO) run ./hack/protogen
 	hack/codegen.sh
 	$(GO) run ./hack/phases >docs/phases.md
+
+##@ Install
+.PHONY: manifests deploy undeploy cluster cluster-status cluster-clean
+
+# A cluster to try these on: a control plane and a stand-in for a node, without our
+# programs.
+CLUSTER := --cluster --directory=.run-cluster
+
+cluster: preflight $(KUBE)/.built binaries ## start a cluster on this machine to deploy to
+	@$(BIN)/up $(CLUSTER) up
+
+cluster-status: $(BIN)/up ## tell what of it runs
+	@$(BIN)/up $(CLUSTER) status
+
+cluster-clean: $(BIN)/up ## stop it and remove its data
+	@$(BIN)/up $(CLUSTER) clean
+
+KUBECTL ?= $(if $(wildcard $(KUBE)/kubectl),$(KUBE)/kubectl,kubectl)
+OVERLAY ?=
+DEPLOY = $(GO) run ./hack/deploy --overlay='$(OVERLAY)' --image-registry='$(IMAGE_REGISTRY)' --image-tag='$(IMAGE_TAG)' --kubectl='$(KUBECTL)'
+
+manifests: preflight ## print the manifests: OVERLAY=local, production or openshift, IMAGE_REGISTRY, IMAGE_TAG
+	@$(DEPLOY) render
+
+deploy: preflight ## put them onto the cluster of KUBECONFIG, in order, and wait
+	@$(DEPLOY) apply
+
+undeploy: preflight ## take them off again, without harm to what others have there
+	@$(DEPLOY) remove
 
 ##@ Check
 .PHONY: preflight fmt lint verify test unit e2e conformance bench mutants soak fuzz
@@ -185,4 +242,4 @@ fuzz: preflight ## run every fuzz target for FUZZTIME=1m
 help: ## print this
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"k8s.io/component-base/version"
 
 	"github.com/ambient-code/ambient-kube/cmd/ambientd/internal/client"
 	"github.com/ambient-code/ambient-kube/cmd/ambientd/internal/daemon"
@@ -46,6 +47,7 @@ that lose events, listings without order, updates without conflict detection.
 
 The subcommands are a small client that plays the upstream's own users.`,
 		Args:          cobra.NoArgs,
+		Version:       version.Get().GitVersion,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error {

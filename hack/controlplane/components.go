@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,7 +108,7 @@ func (s *starter) startAPIServer(ctx context.Context, config *rest.Config) (*pro
 		// the loopback interface; endpoints may not.
 		"--enable-aggregator-routing=false",
 	}
-	spec := s.spec(APIServerName, append(arguments, s.options.APIServerArguments...)...)
+	spec := s.spec(APIServerName, slices.Concat(arguments, s.auditArguments(), s.options.APIServerArguments)...)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
@@ -130,7 +131,7 @@ func (s *starter) startControllerManager(ctx context.Context, config *rest.Confi
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file="+s.pki.keyFile("service-account"),
 		"--root-ca-file="+s.pki.certificateFile("cluster-ca"),
-		"--controllers="+strings.Join(controllers, ","),
+		"--controllers="+strings.Join(append(slices.Clone(controllers), s.options.Controllers...), ","),
 		// A quota of a resource that is discovered later is counted at the next turn.
 		"--resource-quota-sync-period=5s",
 	)
@@ -150,3 +151,6 @@ func (s *starter) startControllerManager(ctx context.Context, config *rest.Confi
 	}
 	return s.options.Group.Start(ctx, spec)
 }
+
+// Folder is where the processes of a control plane in the directory run.
+func Folder(directory string) string { return filepath.Join(directory, etcdFolder) }

@@ -33,6 +33,11 @@ type Options struct {
 	// ControllerManager adds the controllers that namespaces, garbage
 	// collection, ServiceAccounts, aggregated roles and quotas need.
 	ControllerManager bool
+	// Controllers are run beside those, by their names; they need ControllerManager.
+	Controllers []string
+	// Audited are the users whose requests kube-apiserver writes down: see
+	// AuditLog.
+	Audited []string
 	// APIServerArguments are given to kube-apiserver after our own.
 	APIServerArguments []string
 	// Group is to own the processes; without one they are attached to us, and
@@ -157,6 +162,9 @@ func prepare(options Options) (*starter, error) {
 		return nil, err
 	}
 	if s.pki, err = openPKI(filepath.Join(directory, pkiFolder)); err != nil {
+		return nil, err
+	}
+	if err := s.prepareAudit(); err != nil {
 		return nil, err
 	}
 	if options.Group == nil {

@@ -1,13 +1,29 @@
 package process
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // attributes of a new process. An attached one is in its own group, so that a
 // terminal's Ctrl-C reaches only us, and is killed by the kernel when the
 // thread that started it ends: see Group.
-func attributes(detach bool) *syscall.SysProcAttr {
+func attributes(detach bool, jail *Jail) (*syscall.SysProcAttr, error) {
+	result := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if detach {
-		return &syscall.SysProcAttr{Setsid: true}
+		result = &syscall.SysProcAttr{Setsid: true}
 	}
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if jail == nil {
+		return result, nil
+	}
+	result.Chroot = jail.Root
+	result.Credential = &syscall.Credential{Uid: jail.User, Gid: jail.Group}
+	if user := os.Geteuid(); user != 0 {
+		// Whoever isn't root may do this in a namespace of users of its own.
+		result.Cloneflags = syscall.CLONE_NEWUSER
+		result.UidMappings = []syscall.SysProcIDMap{{ContainerID: int(jail.User), HostID: user, Size: 1}}
+		result.GidMappings = []syscall.SysProcIDMap{{ContainerID: int(jail.Group), HostID: os.Getegid(), Size: 1}}
+		result.Credential.NoSetGroups = true
+	}
+	return result, nil
 }

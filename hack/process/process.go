@@ -25,11 +25,22 @@ type Spec struct {
 	Env []string
 	// Directory is where it runs; empty for ours.
 	Directory string
+	// Jail, if set, is all that the program sees of this machine's files; Path and
+	// Directory are as seen from there. Linux only, by root or where everybody may
+	// make namespaces of users.
+	Jail *Jail
 	// LogFile gets standard output and error. It is appended to.
 	LogFile string
 	// Ready is asked until it returns nil. Without it a process is ready once
 	// it has started.
 	Ready func(ctx context.Context) error
+}
+
+// Jail is a folder that a program takes for the root of all files, and as whom it
+// runs there.
+type Jail struct {
+	Root        string
+	User, Group uint32
 }
 
 // Process is a program of a Group: running, or ended and to be restarted.
@@ -112,7 +123,9 @@ func (p *Process) launch() (*run, error) {
 	command := exec.Command(p.spec.Path, p.spec.Args...)
 	command.Env, command.Dir = p.spec.Env, p.spec.Directory
 	command.Stdout, command.Stderr = log, log
-	command.SysProcAttr = attributes(p.group.options.Detach)
+	if command.SysProcAttr, err = attributes(p.group.options.Detach, p.spec.Jail); err != nil {
+		return nil, err
+	}
 	if err := p.group.start(command); err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
 	}

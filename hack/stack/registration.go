@@ -44,7 +44,7 @@ var webhookConfigurations = map[string]string{
 	"ambient-project-namespaces": "/namespaces",
 }
 
-// registrationTemplate adds to the local overlay what differs from stand to
+// registrationTemplate adds to our manifests what differs from stand to
 // stand.
 const registrationTemplate = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -124,7 +124,7 @@ func (s *Stack) applyManifests(ctx context.Context, caBundle []byte) error {
 	if err != nil {
 		return fmt.Errorf("finding %s: %w", s.files.registration(), err)
 	}
-	to, err := filepath.EvalSymlinks(filepath.Join(s.options.Repository, "manifests", "overlays", "local"))
+	to, err := filepath.EvalSymlinks(filepath.Join(s.options.Repository, "hack", "stack", "manifests"))
 	if err != nil {
 		return fmt.Errorf("finding the manifests: %w", err)
 	}

@@ -258,11 +258,6 @@ func (s *Stack) prepare() error {
 	if err := s.files.ensureToken(); err != nil {
 		return err
 	}
-	if s.options.Audit {
-		if err := s.prepareAudit(); err != nil {
-			return err
-		}
-	}
 	book, err := ports.Open(filepath.Join(s.options.Directory, "ports.json"))
 	if err != nil {
 		return err
@@ -291,7 +286,8 @@ func (s *Stack) start(ctx context.Context) error {
 	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{
 		Directory: s.options.Directory, Binaries: s.options.ControlPlaneBinaries,
 		ControllerManager:  s.options.with(controlplane.ControllerManagerName),
-		APIServerArguments: append(s.auditArguments(), s.options.Arguments[controlplane.APIServerName]...),
+		APIServerArguments: s.options.Arguments[controlplane.APIServerName],
+		Audited:            s.audited(),
 		Group:              s.group, Ports: s.ports, Progress: s.options.Progress,
 	}); err != nil {
 		return err

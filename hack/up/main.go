@@ -49,6 +49,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.PersistentFlags().StringVar(&stand.directory, "directory", ".run", "where all state is kept")
+	root.PersistentFlags().BoolVar(&stand.cluster, "cluster", false, "only a cluster without our programs, which make deploy puts there")
 	add := func(name, short string, run func(context.Context) error) *cobra.Command {
 		command := &cobra.Command{
 			Use: name, Short: short, Args: cobra.NoArgs,

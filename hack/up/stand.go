@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ambient-code/ambient-kube/hack/cluster"
 	"github.com/ambient-code/ambient-kube/hack/process"
 	"github.com/ambient-code/ambient-kube/hack/stack"
 )
@@ -26,8 +27,18 @@ type stand struct {
 	out io.Writer
 	// directory is absolute.
 	directory string
-	logName   string
-	logLines  int
+	// cluster says that it is only a cluster, for make deploy.
+	cluster  bool
+	logName  string
+	logLines int
+}
+
+// names are those of the processes, in the order of their start.
+func (s *stand) names() []string {
+	if s.cluster {
+		return cluster.Names()
+	}
+	return stack.Names()
 }
 
 func (s *stand) say(format string, arguments ...any) {
@@ -57,7 +68,7 @@ func (s *stand) survey() (running, ended []process.Record, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, name := range stack.Names() {
+	for _, name := range s.names() {
 		for _, record := range records {
 			if record.Name != name {
 				continue

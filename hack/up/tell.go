@@ -61,7 +61,7 @@ func (s *stand) status(context.Context) error {
 	}
 	table := tabwriter.NewWriter(s.out, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(table, "PROCESS\tSTATE\tPID\tLOG")
-	for _, name := range stack.Names() {
+	for _, name := range s.names() {
 		named := func(record process.Record) bool { return record.Name == name }
 		if i := slices.IndexFunc(running, named); i >= 0 {
 			fmt.Fprintf(table, "%s\trunning\t%d\t%s\n", name, running[i].PID, running[i].LogPath)
@@ -75,7 +75,7 @@ func (s *stand) status(context.Context) error {
 		return fmt.Errorf("printing the status: %w", err)
 	}
 	switch {
-	case len(running) == len(stack.Names()):
+	case len(running) == len(s.names()):
 		s.say("\nIt is up: export KUBECONFIG=%s", filepath.Join(s.directory, "kubeconfig"))
 		return nil
 	case len(running) == 0:
@@ -89,7 +89,7 @@ func (s *stand) status(context.Context) error {
 func (s *stand) logs(context.Context) error {
 	folder := filepath.Join(s.directory, "logs")
 	found := false
-	for _, name := range stack.Names() {
+	for _, name := range s.names() {
 		if s.logName != "" && s.logName != name {
 			continue
 		}
@@ -111,8 +111,8 @@ func (s *stand) logs(context.Context) error {
 	if found {
 		return nil
 	}
-	if s.logName != "" && !slices.Contains(stack.Names(), s.logName) {
-		return fmt.Errorf("no process is called %q; there are %s", s.logName, strings.Join(stack.Names(), ", "))
+	if s.logName != "" && !slices.Contains(s.names(), s.logName) {
+		return fmt.Errorf("no process is called %q; there are %s", s.logName, strings.Join(s.names(), ", "))
 	}
 	s.say("There are no logs yet in %s.", folder)
 	return nil

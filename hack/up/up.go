@@ -27,13 +27,13 @@ func (s *stand) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(running) == len(stack.Names()) {
+	if len(running) == len(s.names()) {
 		s.say("It is up already. make down stops it.")
 		return s.tellNext()
 	}
 	if len(running) > 0 {
 		// Half a system is no system; the data are safe.
-		s.say("Only %d of %d processes run; they are stopped and all are started again.", len(running), len(stack.Names()))
+		s.say("Only %d of %d processes run; they are stopped and all are started again.", len(running), len(s.names()))
 	}
 	for _, record := range ended {
 		s.say("%s of an earlier run has ended without make down (process %d is no longer it).", record.Name, record.PID)
@@ -58,6 +58,11 @@ func (s *stand) startAndSeed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it took more than %v", startTimeout))
 	defer cancel()
 	progress := newProgress(s.out)
+	if s.cluster {
+		err := s.startCluster(ctx, progress)
+		progress.end(err == nil)
+		return err
+	}
 	running, err := stack.Start(ctx, stack.Options{Directory: s.directory, Detach: true, Progress: progress.step})
 	if err == nil {
 		err = s.seed(ctx, running, progress)
