@@ -107,7 +107,7 @@ func instructions(text string) func(func(Instruction, error) bool) {
 	return func(yield func(Instruction, error) bool) {
 		joined, begun := "", 0
 		for number, line := range strings.Split(text, "\n") {
-			if trimmed := strings.TrimSpace(line); strings.HasPrefix(trimmed, "#") || (trimmed == "" && joined == "") {
+			if trimmed := strings.TrimSpace(line); trimmed == "" || strings.HasPrefix(trimmed, "#") {
 				continue
 			}
 			if joined == "" {

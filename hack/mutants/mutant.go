@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ type mutant struct {
 
 func mutants() []mutant {
 	all := append(apiserverMutants(), reconcilerMutants()...)
-	return append(all, guardMutants()...)
+	return slices.Concat(all, guardMutants(), deployMutants())
 }
 
 // testPackage returns the directory of the package whose test has to notice.

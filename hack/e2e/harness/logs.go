@@ -67,15 +67,23 @@ func (s *Stand) checkLogs(allowed []Allowed) error {
 	all := append(append([]Allowed{}, everyRun...), allowed...)
 	var failures []error
 	for _, p := range s.Stack.Processes() {
-		entries, err := readEntries(p.LogPath())
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		for _, entry := range entries {
-			if forbidden(p.Name(), entry, all) {
-				failures = append(failures, fmt.Errorf("%s logged what is on no allow list:\n%s", p.Name(), shorten(entry)))
-			}
+		failures = append(failures, checkLog(p.Name(), p.LogPath(), all))
+	}
+	return errors.Join(failures...)
+}
+
+// CheckLog is for a process that no Stand has: it returns an error that names each
+// entry of its log that neither every run has nor is allowed.
+func CheckLog(process, path string, allowed []Allowed) error {
+	return checkLog(process, path, append(append([]Allowed{}, everyRun...), allowed...))
+}
+
+func checkLog(process, path string, allowed []Allowed) error {
+	entries, err := readEntries(path)
+	failures := []error{err}
+	for _, entry := range entries {
+		if forbidden(process, entry, allowed) {
+			failures = append(failures, fmt.Errorf("%s logged what is on no allow list:\n%s", process, shorten(entry)))
 		}
 	}
 	return errors.Join(failures...)

@@ -1,0 +1,23 @@
+package main
+
+// deployMutants break how our manifests come to a cluster and leave it.
+func deployMutants() []mutant {
+	const order, judge = "hack/deploy/order.go", "hack/image/judge.go"
+	return []mutant{
+		{
+			name: "registers the API before anybody answers", file: order,
+			old: "\tcase \"APIService\":\n\t\treturn api", new: "\tcase \"APIService\":\n\t\treturn needs",
+			test: "TestTheOrder",
+		},
+		{
+			name: "takes everybody's AgenticSessions along when it leaves", file: order,
+			old: "{\"namespace\", kinds(byStage[ground], not(definition))}", new: "{\"namespace\", byStage[ground]}",
+			test: "TestTheOrder",
+		},
+		{
+			name: "accepts an image that root runs", file: judge,
+			old: "err != nil || id == 0 {", new: "err != nil {",
+			test: "TestWhatAnImageOfOursMustBe",
+		},
+	}
+}
