@@ -218,8 +218,17 @@ func (v *view) inform(t *testing.T) externalversions.SharedInformerFactory {
 		}
 	}
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    take,
-		UpdateFunc: func(_, next any) { take(next) },
+		AddFunc: take,
+		UpdateFunc: func(last, next any) {
+			// Informers know objects by name: what was deleted and made again while
+			// they looked away is one update.
+			before, _ := last.(*v1alpha1.Session)
+			after, _ := next.(*v1alpha1.Session)
+			if before != nil && after != nil && before.UID != after.UID {
+				v.lost(before)
+			}
+			take(next)
+		},
 		DeleteFunc: func(object any) {
 			if last, is := object.(cache.DeletedFinalStateUnknown); is {
 				object = last.Obj
