@@ -29,6 +29,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/epoch"
+	"github.com/ambient-code/ambient-kube/apiserver/leadership"
 	ambientopenapi "github.com/ambient-code/ambient-kube/apiserver/openapi"
 )
 
@@ -39,6 +40,10 @@ var mutatingPolicyVersion = version.MustParseGeneric("1.36.0")
 
 // watchTerminationGracePeriod is how long open watches may take to end.
 const watchTerminationGracePeriod = 2 * time.Second
+
+// storagePatience is how long readiness waits for the caches of resources, which a
+// standby does not fill.
+const storagePatience = time.Second
 
 // Limits of our own requests to the cluster per second. Each creation and deletion
 // reads its namespace there: with the library's default of 5 that would be all we
@@ -56,7 +61,11 @@ type Config struct {
 	options *Options
 	client  kubernetes.Interface
 	cluster types.UID
-	epoch   uint32
+	// leadership is the part in the election, gate what it lets pass, pods the labels
+	// that follow from it.
+	leadership *leadership.Leadership
+	gate       *leadership.Gate
+	pods       *leadership.Pods
 	// readiness tells more of the feeds than probes need.
 	readiness *readinessDetail
 }
@@ -74,11 +83,12 @@ func (o *Options) Config(ctx context.Context) (*Config, error) {
 	generic.OpenAPIConfig.Info.Title = "ambient.io"
 	generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(ambientopenapi.GetOpenAPIDefinitions, openapi.NewDefinitionNamer(scheme))
 	generic.OpenAPIV3Config.Info.Title = "ambient.io"
+	generic.StorageInitializationTimeout = storagePatience
 	generic.ShutdownDelayDuration = o.ShutdownDelay
 	generic.ShutdownSendRetryAfter = true
 	generic.ShutdownWatchTerminationGracePeriod = watchTerminationGracePeriod
 	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
-		return afterFrontProxy(genericapiserver.DefaultBuildHandlerChain(config.readiness.wrap(withJSONForOurKinds(handler)), c), frontProxyKnown(c))
+		return afterFrontProxy(genericapiserver.DefaultBuildHandlerChain(config.readiness.wrap(withJSONForOurKinds(config.gate.Wrap(handler))), c), frontProxyKnown(c))
 	}
 
 	if err := o.CoreAPI.ApplyTo(generic); err != nil {
@@ -99,7 +109,7 @@ func (o *Options) Config(ctx context.Context) (*Config, error) {
 	if err := o.applyAdmission(config, host); err != nil {
 		return nil, err
 	}
-	if config.epoch, err = config.claimEpoch(ctx); err != nil {
+	if err := config.prepareElection(); err != nil {
 		return nil, err
 	}
 	return config, nil
@@ -193,6 +203,39 @@ func (countingQuota) Initialize(plugin admission.Interface) {
 	if wants, ok := plugin.(initializer.WantsQuotaConfiguration); ok {
 		wants.SetQuotaConfiguration(quotageneric.NewConfiguration(nil, nil))
 	}
+}
+
+// prepareElection makes what decides whether this process serves.
+func (c *Config) prepareElection() error {
+	o := c.options
+	listening := ""
+	if c.generic.SecureServing != nil {
+		listening = c.generic.SecureServing.Listener.Addr().String()
+	}
+	identity, err := leadership.Identity(listening)
+	if err != nil {
+		return err
+	}
+	// Renewals wait neither for other requests nor for ever.
+	clientConfig := rest.AddUserAgent(rest.CopyConfig(c.generic.ClientConfig), "leader-election")
+	clientConfig.Timeout = o.RenewDeadline / 2
+	clientConfig.QPS, clientConfig.Burst = -1, 0
+	client, err := kubernetes.NewForConfig(clientConfig)
+	if err != nil {
+		return fmt.Errorf("making a client for the election: %w", err)
+	}
+	c.leadership, err = leadership.New(leadership.Options{
+		Leases: client.CoordinationV1().Leases(o.LeaseNamespace), Name: o.LeaseName, Identity: identity,
+		LeaseDuration: o.LeaseDuration, RenewDeadline: o.RenewDeadline, RetryPeriod: o.RetryPeriod, CallDeadline: o.Upstream.Timeout,
+	})
+	if err != nil {
+		return err
+	}
+	c.gate = leadership.NewGate(c.codecs, c.leadership.Holds, c.leadership.Holder)
+	if o.PodName != "" {
+		c.pods = &leadership.Pods{Client: client.CoreV1().Pods(o.PodNamespace), App: component, Name: o.PodName}
+	}
+	return nil
 }
 
 // claimEpoch takes the epoch of this process's resource versions.

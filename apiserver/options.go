@@ -9,6 +9,7 @@ import (
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 
+	"github.com/ambient-code/ambient-kube/apiserver/leadership"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 )
 
@@ -27,9 +28,18 @@ type Options struct {
 	Upstream upstream.Options
 	// UnassignedNamespace is where sessions live that have no usable project.
 	UnassignedNamespace string
-	// LeaseNamespace and LeaseName name the Lease that holds the epoch of the
-	// resource versions.
+	// LeaseNamespace and LeaseName name the Lease that the serving replica holds, and
+	// that bears the epoch of its resource versions.
 	LeaseNamespace, LeaseName string
+	// LeaseDuration, RenewDeadline and RetryPeriod are the election's times: see
+	// leadership.Options.
+	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
+	// PodName and PodNamespace name the pod that this process runs in; without a name
+	// no pod is labelled.
+	PodName, PodNamespace string
+	// HandOverTimeout is how long a process that was told to end goes on serving
+	// discovery while no other pod serves.
+	HandOverTimeout time.Duration
 	// MaxStaleness is the age of the upstream's last answer above which reads that
 	// claim to be current are refused.
 	MaxStaleness time.Duration
@@ -58,7 +68,12 @@ func NewOptions() *Options {
 		Upstream:            upstream.Options{Address: "localhost:9000", TLS: upstream.TLSOptions{Enabled: true}, Timeout: 30 * time.Second},
 		UnassignedNamespace: "ambient-unassigned",
 		LeaseNamespace:      "ambient-system",
-		LeaseName:           "ambient-kube-apiserver",
+		LeaseName:           component,
+		LeaseDuration:       15 * time.Second,
+		RenewDeadline:       10 * time.Second,
+		RetryPeriod:         500 * time.Millisecond,
+		PodNamespace:        "ambient-system",
+		HandOverTimeout:     10 * time.Second,
 		MaxStaleness:        30 * time.Second,
 	}
 }
@@ -69,6 +84,8 @@ var Fallbacks = map[string][]string{
 	"upstream-address": {"AMBIENT_GRPC_SERVER_ADDR"},
 	"upstream-tls":     {"AMBIENT_GRPC_USE_TLS"},
 	"kubeconfig":       {"KUBECONFIG"},
+	"pod-name":         {"POD_NAME"},
+	"pod-namespace":    {"POD_NAMESPACE"},
 }
 
 // AddFlags adds the options to a flag set.
@@ -96,8 +113,14 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&u.Timeout, "upstream-timeout", u.Timeout, "Deadline of one call of the upstream, when the request has no nearer one.")
 
 	flags.StringVar(&o.UnassignedNamespace, "unassigned-namespace", o.UnassignedNamespace, "Namespace of the sessions that have no usable project.")
-	flags.StringVar(&o.LeaseNamespace, "lease-namespace", o.LeaseNamespace, "Namespace of the Lease that holds the epoch of resource versions.")
-	flags.StringVar(&o.LeaseName, "lease-name", o.LeaseName, "Name of the Lease that holds the epoch of resource versions.")
+	flags.StringVar(&o.LeaseNamespace, "lease-namespace", o.LeaseNamespace, "Namespace of the Lease that the serving replica holds.")
+	flags.StringVar(&o.LeaseName, "lease-name", o.LeaseName, "Name of the Lease that the serving replica holds, and that bears the epoch of its resource versions.")
+	flags.DurationVar(&o.LeaseDuration, "lease-duration", o.LeaseDuration, "Time without renewal after which another replica may take the Lease.")
+	flags.DurationVar(&o.RenewDeadline, "renew-deadline", o.RenewDeadline, "Time without renewal after which the serving replica stops serving and ends.")
+	flags.DurationVar(&o.RetryPeriod, "retry-period", o.RetryPeriod, "Pause between two looks at the Lease.")
+	flags.StringVar(&o.PodName, "pod-name", o.PodName, "Name of the pod that this process runs in; while it serves, it bears the label "+leadership.ServingLabel+"=true, by which the Service finds it. Without a name no pod is labelled.")
+	flags.StringVar(&o.PodNamespace, "pod-namespace", o.PodNamespace, "Namespace of the pod that this process runs in.")
+	flags.DurationVar(&o.HandOverTimeout, "hand-over-timeout", o.HandOverTimeout, "How long a pod that was told to end goes on serving discovery while no other pod serves.")
 	flags.DurationVar(&o.MaxStaleness, "max-staleness", o.MaxStaleness, "Age of the upstream's last answer above which reads that claim to be current get 503.")
 	flags.BoolVar(&o.VerifyReads, "verify-reads", o.VerifyReads, "Ask the upstream before every read that claims to be current (get, list and watch without a resourceVersion): what was changed there before the read shows in it, even while the upstream's watch lags. Lists then wait for a listing of the upstream, which those made at the same time share.")
 	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay-duration", o.ShutdownDelay, "How long the server goes on serving after it was told to end.")
@@ -122,6 +145,12 @@ func (o *Options) Validate() error {
 	}
 	if o.LeaseNamespace == "" || o.LeaseName == "" {
 		problems = append(problems, errors.New("--lease-namespace and --lease-name are required"))
+	}
+	if o.RetryPeriod <= 0 || o.RenewDeadline < 2*o.RetryPeriod || o.LeaseDuration <= o.RenewDeadline || o.LeaseDuration < time.Second {
+		problems = append(problems, fmt.Errorf("--lease-duration (%s) must be at least 1s and more than --renew-deadline (%s), which must be at least twice --retry-period (%s)", o.LeaseDuration, o.RenewDeadline, o.RetryPeriod))
+	}
+	if o.PodName != "" && o.PodNamespace == "" {
+		problems = append(problems, errors.New("--pod-name needs --pod-namespace"))
 	}
 	if o.MaxStaleness < time.Second {
 		problems = append(problems, fmt.Errorf("--max-staleness is %s and must be at least 1s", o.MaxStaleness))

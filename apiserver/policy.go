@@ -36,6 +36,10 @@ func (p policy) createInProject(resource schema.GroupResource, kind string) func
 		if err := p.namespaces.beforeCreate(ctx, resource, accessor.GetName()); err != nil {
 			return err
 		}
+		// Before a quota counts what cannot be.
+		if err := p.mayCreate(ctx, kind); err != nil {
+			return err
+		}
 		namespace := genericapirequest.NamespaceValue(ctx)
 		path := field.NewPath("metadata", "namespace")
 		if namespace == p.unassignedNamespace {
@@ -59,6 +63,14 @@ func (p policy) createInProject(resource schema.GroupResource, kind string) func
 		}
 		return nil
 	}
+}
+
+// mayCreate refuses creations while those of a former leader may be under way.
+func (p policy) mayCreate(ctx context.Context, kind string) error {
+	if kind == "Session" {
+		return p.backends.Sessions.MayCreate(ctx)
+	}
+	return p.backends.Settings.MayCreate(ctx)
 }
 
 // deleteInNamespace refuses deletions that only the end of a namespace causes.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -14,13 +13,10 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/backend"
 	"github.com/ambient-code/ambient-kube/apiserver/doubt"
 	feedmetrics "github.com/ambient-code/ambient-kube/apiserver/feed/metrics"
-	"github.com/ambient-code/ambient-kube/apiserver/journal"
 	"github.com/ambient-code/ambient-kube/apiserver/ownership"
 	"github.com/ambient-code/ambient-kube/apiserver/registry/project"
 	"github.com/ambient-code/ambient-kube/apiserver/registry/projectsettings"
@@ -53,6 +49,10 @@ type Server struct {
 	namespacesSynced cache.InformerSynced
 	// arbiter asks people what feeds in doubt may believe.
 	arbiter *doubt.Arbiter
+	// config is what the server was made from; its parts about leadership are in use.
+	config CompletedConfig
+	// term tells people who serves.
+	term termDetail
 }
 
 // New makes a server that is not running yet. The context bounds what must be
@@ -67,7 +67,7 @@ func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, closing(client, err)
 	}
-	klog.FromContext(ctx).Info("Made the API server", "epoch", c.epoch, "upstream", c.options.Upstream.Address, "cluster", c.cluster)
+	klog.FromContext(ctx).Info("Made the API server", "upstream", c.options.Upstream.Address, "cluster", c.cluster)
 	return server, nil
 }
 
@@ -103,7 +103,7 @@ func (c CompletedConfig) newBackends(client *upstream.Client, converter managedf
 	backends, err := backend.New(backend.Options{
 		Client:              client,
 		Translator:          translate.New(translate.Options{Cluster: c.cluster, UnassignedNamespace: c.options.UnassignedNamespace}),
-		NewJournal:          func() *backend.Journal { return journal.New[runtime.Object](journal.Options{Epoch: c.epoch}) },
+		MayWrite:            c.gate.MayWrite,
 		MaxStaleness:        c.options.MaxStaleness,
 		ForeignNamespace:    namespaces.foreign,
 		UnassignedNamespace: c.options.UnassignedNamespace,
@@ -145,15 +145,15 @@ func (c CompletedConfig) wire(client *upstream.Client, converter managedfields.T
 	if err != nil {
 		return nil, fmt.Errorf("making the generic API server: %w", err)
 	}
-	server := &Server{generic: generic, client: client, backends: backends, events: events, namespacesSynced: namespaces.informer.HasSynced}
+	server := &Server{generic: generic, client: client, backends: backends, events: events, namespacesSynced: namespaces.informer.HasSynced, config: c, term: termDetail{leadership: c.leadership}}
 	feeds := feedsOf(backends)
 	server.arbiter = c.newArbiter(feeds, events)
-	detail := func() string { return describe(feeds, server.arbiter) }
+	detail := func() string { return server.term.describe() + describe(feeds, server.arbiter) }
 	c.readiness.text.Store(&detail)
 	if err := server.install(c, converter, namespaces); err != nil {
 		return nil, err
 	}
-	for name, synced := range map[string]func() error{"sessions": backends.Sessions.Synced, "projects": backends.Projects.Synced, "projectsettings": backends.Settings.Synced} {
+	for name, synced := range map[string]func() error{"sessions": backends.Sessions.FirstSynced, "projects": backends.Projects.FirstSynced, "projectsettings": backends.Settings.FirstSynced} {
 		check := healthz.NamedCheck(name+"-synced", func(*http.Request) error { return synced() })
 		if err := generic.AddReadyzChecks(check); err != nil {
 			return nil, fmt.Errorf("adding the readiness check of %s: %w", name, err)
@@ -198,38 +198,6 @@ func (s *Server) install(c CompletedConfig, converter managedfields.TypeConverte
 	}
 	if err := s.generic.InstallAPIGroup(&group); err != nil {
 		return fmt.Errorf("installing the group %s: %w", v1alpha1.GroupName, err)
-	}
-	return nil
-}
-
-// Run serves until the context ends, and then ends in order: requests first, the
-// feeds after them, the connection to the upstream last.
-func (s *Server) Run(ctx context.Context) error {
-	defer s.events.stop()
-	feeding, stopFeeding := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopFeeding()
-	group, serving := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		// Before that, a session might be shown to somebody else's tenant.
-		if !cache.WaitForCacheSync(feeding.Done(), s.namespacesSynced) {
-			return nil
-		}
-		return s.backends.Run(feeding)
-	})
-	group.Go(func() error { return s.backends.WatchEpoch(feeding) })
-	group.Go(func() error { return s.arbiter.Run(feeding) })
-	group.Go(func() error {
-		defer stopFeeding()
-		if err := s.generic.PrepareRun().RunWithContext(serving); err != nil {
-			return fmt.Errorf("serving: %w", err)
-		}
-		return nil
-	})
-	if err := group.Wait(); err != nil {
-		return closing(s.client, err)
-	}
-	if err := s.client.Close(); err != nil {
-		return fmt.Errorf("closing the connection to the upstream: %w", err)
 	}
 	return nil
 }

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/go-logr/logr"
 	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
+
+	"github.com/ambient-code/ambient-kube/apiserver/leadership/calm"
 )
 
 // errLeadLost ends all work: what it knows may be out of date, and another may
@@ -63,7 +64,7 @@ func lead(ctx context.Context, o Options, kube kubernetes.Interface, probes *pro
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		elector.Run(klog.NewContext(holding, calm(klog.FromContext(ctx))))
+		elector.Run(klog.NewContext(holding, calm.Logger(klog.FromContext(ctx))))
 	}()
 	defer func() {
 		release()
@@ -89,24 +90,3 @@ func lead(ctx context.Context, o Options, kube kubernetes.Interface, probes *pro
 		return errors.Join(errLeadLost, <-done)
 	}
 }
-
-// calm returns a logger that takes errors for information: the election goes on
-// trying, and if that is in vain the process ends with an error of its own.
-func calm(logger klog.Logger) klog.Logger {
-	return logger.WithSink(calmSink{logger.GetSink()})
-}
-
-type calmSink struct{ logr.LogSink }
-
-// Error implements logr.LogSink.
-func (s calmSink) Error(err error, message string, keysAndValues ...any) {
-	s.Info(0, message, append([]any{"err", fmt.Sprint(err)}, keysAndValues...)...)
-}
-
-// WithValues implements logr.LogSink.
-func (s calmSink) WithValues(keysAndValues ...any) logr.LogSink {
-	return calmSink{s.LogSink.WithValues(keysAndValues...)}
-}
-
-// WithName implements logr.LogSink.
-func (s calmSink) WithName(name string) logr.LogSink { return calmSink{s.LogSink.WithName(name)} }

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/feed"
+	"github.com/ambient-code/ambient-kube/apiserver/journal"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -21,8 +23,9 @@ type Options struct {
 	Client *upstream.Client
 	// Translator translates rows.
 	Translator *translate.Translator
-	// NewJournal makes an empty journal, with the epoch that this process claimed.
-	NewJournal func() *Journal
+	// MayWrite returns nil while this process may write upstream, else a status error;
+	// nil: it always may.
+	MayWrite func() error
 	// MaxStaleness is the age of the upstream's last answer above which reads that
 	// claim to be current, and writes, are refused.
 	MaxStaleness time.Duration
@@ -44,22 +47,28 @@ type Backends struct {
 	Projects *Projects
 	Settings *Settings
 
+	// The journals are empty histories until Lead.
 	SessionJournal, ProjectJournal, SettingsJournal *Journal
+
+	office *office
+	writes *limiter
 }
 
-// New wires the backends of one upstream. Run starts them.
+// New wires the backends of one upstream. Run starts them, as a standby's: they keep
+// up with the upstream, and answer nothing until Lead is called.
 func New(options Options) (*Backends, error) {
-	if options.Client == nil || options.Translator == nil || options.NewJournal == nil {
-		return nil, errors.New("backends need a client, a translator and a journal")
+	if options.Client == nil || options.Translator == nil {
+		return nil, errors.New("backends need a client and a translator")
 	}
-	b := &Backends{SessionJournal: options.NewJournal(), ProjectJournal: options.NewJournal(), SettingsJournal: options.NewJournal()}
+	newJournal := func() *Journal { return journal.New[runtime.Object](journal.Options{}) }
 	writes := newLimiter(maxInFlight)
+	b := &Backends{SessionJournal: newJournal(), ProjectJournal: newJournal(), SettingsJournal: newJournal(), office: newOffice(options.MayWrite), writes: writes}
 	locks := newKeyLocks()
 
-	b.Projects = &Projects{kind: newKind[*ambientv1.Project](b.ProjectJournal, "projects", locks, writes, options), client: options.Client.Projects, translator: options.Translator}
-	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
+	b.Projects = &Projects{kind: newKind[*ambientv1.Project](b.ProjectJournal, "projects", locks, b.office, writes, options), client: options.Client.Projects, translator: options.Translator}
+	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, b.office, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
 	b.Settings = &Settings{
-		kind: newKind[*ambientv1.ProjectSettings](b.SettingsJournal, "projectsettings", locks, writes, options), client: options.Client.ProjectSettings, translator: options.Translator,
+		kind: newKind[*ambientv1.ProjectSettings](b.SettingsJournal, "projectsettings", locks, b.office, writes, options), client: options.Client.ProjectSettings, translator: options.Translator,
 		projects: b.Projects, projectRows: map[string]*ambientv1.Project{}, settingsOf: map[string]string{},
 	}
 	b.Projects.changed = b.Settings.projectChanged
@@ -91,12 +100,13 @@ func New(options Options) (*Backends, error) {
 	return b, nil
 }
 
-func newKind[R message](j *Journal, resource string, locks *keyLocks, writes *limiter, options Options) kind[R] {
-	return kind[R]{index: newIndex[R](j), succession: succession{options.Owners}, resource: v1alpha1.Resource(resource), locks: locks, writes: writes, maxStaleness: options.MaxStaleness}
+func newKind[R message](j *Journal, resource string, locks *keyLocks, office *office, writes *limiter, options Options) kind[R] {
+	return kind[R]{index: newIndex[R](j), succession: succession{options.Owners}, resource: v1alpha1.Resource(resource), locks: locks, office: office, writes: writes, maxStaleness: options.MaxStaleness}
 }
 
 // Run keeps all kinds equal to the upstream until the context ends.
 func (b *Backends) Run(ctx context.Context) error {
+	b.office.begin()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return b.Projects.feed.Run(ctx) })
 	group.Go(func() error { return b.Sessions.feed.Run(ctx) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,6 +30,11 @@ type kind[R message] struct {
 	writes       *limiter
 	maxStaleness time.Duration
 	repairs      *repairs[R]
+	// office is what the kinds of one process have in common as a leader.
+	office *office
+	// fresh and settled tell once for all that the listings that a new leader has to
+	// wait for are there: before it serves, and before it creates.
+	fresh, settled atomic.Bool
 }
 
 // Lock serialises the writers of one key.
@@ -40,8 +46,18 @@ func (k *kind[R]) Lock(ctx context.Context, key string) (func(), error) {
 	return unlock, nil
 }
 
-// Synced returns nil after the first complete synchronisation.
+// Synced returns nil while this process leads and knows all that its forerunners
+// could have shown.
 func (k *kind[R]) Synced() error {
+	if err := k.FirstSynced(); err != nil {
+		return err
+	}
+	return k.upToDate()
+}
+
+// FirstSynced returns nil after the first complete synchronisation, whether this
+// process leads or stands by.
+func (k *kind[R]) FirstSynced() error {
 	if k.feed.HasSynced() {
 		return nil
 	}
@@ -108,6 +124,10 @@ func (k *kind[R]) call(ctx context.Context, urgent bool, name string, rpc func(c
 		return apierrors.NewTimeoutError(fmt.Sprintf("waiting for a free slot to write to the upstream: %v", err), retryAfterSeconds)
 	}
 	defer release()
+	// As late as it can be: the process may have been paused, and another one lead.
+	if err := k.office.mayWrite(); err != nil {
+		return err
+	}
 	if err := rpc(ctx); err != nil {
 		if upstream.Ambiguous(err) {
 			// Whether the write took place is unknown: the feed finds out.
@@ -134,7 +154,7 @@ func (k *kind[R]) statusError(err error, name string) error {
 	return upstream.StatusError(err, k.resource, name)
 }
 
-func unavailable(format string, arguments ...interface{}) error {
+func unavailable(format string, arguments ...interface{}) *apierrors.StatusError {
 	err := apierrors.NewServiceUnavailable(fmt.Sprintf(format, arguments...))
 	err.ErrStatus.Details = withRetryAfter(err.ErrStatus.Details)
 	return err

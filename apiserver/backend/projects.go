@@ -95,6 +95,9 @@ func (p *Projects) Verify(ctx context.Context, key string) error {
 // Create writes a new project. Its name is its id, for ever: the upstream keeps
 // the names of deleted projects.
 func (p *Projects) Create(ctx context.Context, _ string, object runtime.Object) error {
+	if err := p.MayCreate(ctx); err != nil {
+		return err
+	}
 	project := object.(*v1alpha1.Project)
 	token := newToken()
 	request, err := p.translator.ProjectCreate(project, translate.Reserved{Token: token})

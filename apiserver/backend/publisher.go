@@ -41,6 +41,13 @@ func newIndex[R any](j *Journal) *index[R] {
 	return &index[R]{journal: j, byID: map[string]*placed[R]{}, byKey: map[string]string{}, writing: map[string]int{}}
 }
 
+// begin moves the journal, which nobody has read yet, into an epoch.
+func (x *index[R]) begin(epoch uint32) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.journal.Begin(epoch, stamp)
+}
+
 // duringWrite calls write while the id counts as being written by us.
 func (x *index[R]) duringWrite(id string, write func() error) error {
 	x.mu.Lock()

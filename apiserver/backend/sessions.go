@@ -167,6 +167,9 @@ func (s *Sessions) Verify(ctx context.Context, key string) error {
 // the session was made.
 func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object) error {
 	session := object.(*v1alpha1.Session)
+	if err := s.MayCreate(ctx); err != nil {
+		return err
+	}
 	if !s.pending.settle(key, s.feed.CompleteSince()) {
 		s.feed.Relist()
 		return unavailable("the outcome of an earlier creation of %s %q is not known yet", s.resource.Resource, session.Name)

@@ -96,12 +96,20 @@ func (s *Settings) place(id string, row *ambientv1.ProjectSettings) {
 	s.put(id, SettingsPrefix+"/"+object.Namespace+"/"+object.Name, row, object)
 }
 
-// Synced returns nil once both rows of every object are known.
+// Synced returns nil while this process leads and knows both rows of every object.
 func (s *Settings) Synced() error {
 	if err := s.projects.Synced(); err != nil {
 		return err
 	}
 	return s.kind.Synced()
+}
+
+// FirstSynced returns nil once both rows of every object are known.
+func (s *Settings) FirstSynced() error {
+	if err := s.projects.FirstSynced(); err != nil {
+		return err
+	}
+	return s.kind.FirstSynced()
 }
 
 // Refresh reads the object at key from the upstream: both rows that make it.
@@ -139,6 +147,9 @@ func (s *Settings) rows(projectID string) (id string, row *ambientv1.ProjectSett
 // Create writes the settings of a project. A row that an earlier deletion only
 // emptied is filled again, since the upstream allows no second one.
 func (s *Settings) Create(ctx context.Context, key string, object runtime.Object) error {
+	if err := s.MayCreate(ctx); err != nil {
+		return err
+	}
 	settings := object.(*v1alpha1.ProjectSettings)
 	projectID := settings.Namespace
 	id, row, project := s.rows(projectID)

@@ -8,8 +8,9 @@
 //
 // # Revisions
 //
-// A revision is epoch<<32 + n. The epoch is claimed by the owner before serving,
-// so revisions never fall over a restart; n is dense. A new journal stands at
+// A revision is epoch<<32 + n. The epoch is claimed by the owner before anybody
+// reads, so revisions never fall over a restart: a journal may be filled before its
+// epoch is known, and moved into it by Begin. n is dense. A new journal stands at
 // n = 1, therefore every revision is greater than zero, even of an empty journal.
 //
 // # Values

@@ -191,6 +191,29 @@ func (j *Journal[T]) append(event Event[T], previousRevision uint64) {
 	j.changed = make(chan struct{})
 }
 
+// Begin moves the journal into an epoch: what it holds gets revisions of that epoch,
+// and the history is forgotten. restamp gives a value its new revision in place, so
+// that nobody may have been handed a value before.
+func (j *Journal[T]) Begin(epoch uint32, restamp func(value T, revision uint64)) {
+	j.publishing.Lock()
+	defer j.publishing.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	former := j.start - 1
+	first := uint64(epoch) << epochShift
+	entries := j.list("")
+	for i := range entries {
+		entry := &entries[i]
+		entry.Revision += first - former
+		restamp(entry.Value, entry.Revision)
+		j.entries.ReplaceOrInsert(*entry)
+	}
+	j.start = first + 1
+	j.log = log[T]{compacted: j.log.revision() - former + first}
+	close(j.changed)
+	j.changed = make(chan struct{})
+}
+
 // Get returns the present state of the key, or false if it is not there.
 func (j *Journal[T]) Get(key string) (Entry[T], bool) {
 	j.mu.RLock()

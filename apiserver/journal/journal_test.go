@@ -339,3 +339,42 @@ func keys(entries []Entry[object]) []string {
 	}
 	return result
 }
+
+// A standby fills its journal before it knows its epoch.
+func TestAJournalMovesIntoAnEpoch(t *testing.T) {
+	j := New[*object](Options{})
+	for _, key := range []string{"/a", "/b", "/c"} {
+		j.Put(key, func(revision uint64) *object { return &object{key, revision} })
+	}
+	j.Delete("/b", func(revision uint64, last *object) *object { return &object{last.text, revision} })
+	_, changed, err := j.Since(j.Revision())
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Begin(7, func(value *object, revision uint64) { value.revision = revision })
+
+	const first = uint64(7) << epochShift
+	select {
+	case <-changed:
+	default:
+		t.Error("readers are not woken")
+	}
+	if revision, compacted := j.Revision(), j.CompactRevision(); revision != first+5 || compacted != revision {
+		t.Errorf("the journal is at %d, compacted at %d, want both %d", revision, compacted, first+5)
+	}
+	entries, _ := j.List("")
+	for i, want := range []uint64{first + 2, first + 4} {
+		if entries[i].Revision != want || entries[i].Value.revision != want {
+			t.Errorf("%s has revision %d, its value %d, want %d", entries[i].Key, entries[i].Revision, entries[i].Value.revision, want)
+		}
+	}
+	if _, _, err := j.Since(5); !errors.Is(err, ErrCompacted) {
+		t.Errorf("a reader of before gets %v", err)
+	}
+	if revision := j.Put("/d", func(revision uint64) *object { return &object{"d", revision} }); revision != first+6 {
+		t.Errorf("the next change has revision %d, want %d", revision, first+6)
+	}
+	if j.Exhausted() {
+		t.Error("the epoch counts as used up")
+	}
+}

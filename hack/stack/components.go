@@ -27,6 +27,9 @@ import (
 // probeTimeout bounds one question whether a process is ready.
 const probeTimeout = 5 * time.Second
 
+// upstreamTimeout is a short deadline for calls on one machine.
+const upstreamTimeout = "5s"
+
 func (s *Stack) spec(name string, ready func(context.Context) error, arguments ...string) process.Spec {
 	return process.Spec{
 		Name: name, Path: filepath.Join(s.options.Binaries, name),
@@ -64,36 +67,49 @@ func (s *Stack) upstreamReady(ctx context.Context) (err error) {
 	return nil
 }
 
+// extensionArguments are what an API server of ours is told on this machine.
+func (s *Stack) extensionArguments() []string {
+	kubeconfig := s.files.kubeconfig(APIServerName)
+	arguments := []string{
+		"--upstream-address=" + s.UpstreamAddress(),
+		"--upstream-token-file=" + s.UpstreamTokenFile(),
+		// After a kill, creations wait for what may still be under way.
+		"--upstream-timeout=" + upstreamTimeout,
+		"--tls-cert-file=" + s.files.certificate(APIServerName),
+		"--tls-private-key-file=" + s.files.key(APIServerName),
+		"--kubeconfig=" + kubeconfig,
+		"--authentication-kubeconfig=" + kubeconfig,
+		"--authorization-kubeconfig=" + kubeconfig,
+		"--lease-namespace=" + Namespace,
+	}
+	if authority := s.UpstreamCAFile(); authority != "" {
+		return append(arguments, "--upstream-ca-file="+authority)
+	}
+	return append(arguments, "--upstream-tls=false")
+}
+
+// extensionTransport reaches API servers of ours directly.
+func (s *Stack) extensionTransport() *http.Transport {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.ExtensionAuthority().CertificatePEM())
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
+}
+
 func (s *Stack) startExtension(ctx context.Context) (*process.Process, error) {
 	client, err := kubernetes.NewForConfig(s.Config())
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(s.ExtensionAuthority().CertificatePEM())
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
+	transport := s.extensionTransport()
 	ready := func(ctx context.Context) error {
 		if err := probe(ctx, transport, "https://"+s.ExtensionAddress()+"/readyz"); err != nil {
 			return err
 		}
 		return available(ctx, client)
 	}
-	kubeconfig := s.files.kubeconfig(APIServerName)
-	upstream := []string{"--upstream-address=" + s.UpstreamAddress(), "--upstream-token-file=" + s.UpstreamTokenFile()}
-	if authority := s.UpstreamCAFile(); authority != "" {
-		upstream = append(upstream, "--upstream-ca-file="+authority)
-	} else {
-		upstream = append(upstream, "--upstream-tls=false")
-	}
-	return s.group.Start(ctx, s.spec(APIServerName, ready, append(upstream,
+	return s.group.Start(ctx, s.spec(APIServerName, ready, append(s.extensionArguments(),
 		"--bind-address=127.0.0.1",
 		"--secure-port="+strconv.Itoa(s.extensionPort),
-		"--tls-cert-file="+s.files.certificate(APIServerName),
-		"--tls-private-key-file="+s.files.key(APIServerName),
-		"--kubeconfig="+kubeconfig,
-		"--authentication-kubeconfig="+kubeconfig,
-		"--authorization-kubeconfig="+kubeconfig,
-		"--lease-namespace="+Namespace,
 	)...))
 }
 
@@ -115,6 +131,11 @@ func available(ctx context.Context, client kubernetes.Interface) error {
 	// The condition may be older than the process.
 	if _, err := client.Discovery().RESTClient().Get().AbsPath("/apis/ambient.io/v1alpha1").DoRaw(ctx); err != nil {
 		return fmt.Errorf("asking for our API's resources: %w", err)
+	}
+	// A replica is ready before it leads.
+	if _, err := client.Discovery().RESTClient().Get().AbsPath("/apis/ambient.io/v1alpha1/projects").
+		Param("limit", "1").Param("resourceVersion", "0").MaxRetries(0).DoRaw(ctx); err != nil {
+		return fmt.Errorf("asking for a project: %w", err)
 	}
 	return nil
 }

@@ -133,7 +133,14 @@ func (s *Stack) applyManifests(ctx context.Context, caBundle []byte) error {
 		return fmt.Errorf("finding the manifests: %w", err)
 	}
 	bundle := base64.StdEncoding.EncodeToString(caBundle)
-	text := fmt.Sprintf(registrationTemplate, overlay, apiServiceName, bundle, s.extensionPort)
+	port := s.extensionPort
+	if s.options.ReplicasAt != "" {
+		port = servicePort
+	}
+	text := fmt.Sprintf(registrationTemplate, overlay, apiServiceName, bundle, port)
+	if s.options.ReplicasAt != "" {
+		text += replicasTemplate
+	}
 	for _, name := range slices.Sorted(maps.Keys(webhookConfigurations)) {
 		text += fmt.Sprintf(webhookTemplate, name, s.WebhookAddress(), webhookConfigurations[name], bundle)
 	}

@@ -82,6 +82,10 @@ type Options struct {
 	Arguments map[string][]string
 	// Environment is given to processes beside what all have, by name.
 	Environment map[string][]string
+	// ReplicasAt, if set, is an address of this machine that is not on the loopback
+	// interface. Our API is then registered as in a cluster: at a Service that selects
+	// the pod that serves. No API server is started: see StartReplica.
+	ReplicasAt string
 	// Audit makes kube-apiserver write down what our accounts ask of it: see
 	// AuditLog.
 	Audit bool
@@ -96,6 +100,8 @@ type Stack struct {
 	// Upstream, Extension, Operator and Reconciler are ours; the control
 	// plane's processes are beside them. Extension is our API server.
 	Upstream, Extension, Operator, Reconciler *process.Process
+	// Replicas are API servers that StartReplica started.
+	Replicas []*process.Process
 
 	options Options
 	group   *process.Group
@@ -146,7 +152,9 @@ func (s *Stack) Processes() []*process.Process {
 	if s.ControlPlane != nil {
 		add(s.ControlPlane.Processes()...)
 	}
-	add(s.Extension, s.Operator, s.Reconciler)
+	add(s.Extension)
+	add(s.Replicas...)
+	add(s.Operator, s.Reconciler)
 	return result
 }
 
@@ -286,7 +294,8 @@ func (s *Stack) start(ctx context.Context) error {
 	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{
 		Directory: s.options.Directory, Binaries: s.options.ControlPlaneBinaries,
 		ControllerManager:  s.options.with(controlplane.ControllerManagerName),
-		APIServerArguments: s.options.Arguments[controlplane.APIServerName],
+		Controllers:        s.replicaControllers(),
+		APIServerArguments: append(s.replicaArguments(), s.options.Arguments[controlplane.APIServerName]...),
 		Audited:            s.audited(),
 		Group:              s.group, Ports: s.ports, Progress: s.options.Progress,
 	}); err != nil {
@@ -296,9 +305,11 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := s.register(ctx); err != nil {
 		return fmt.Errorf("registering our API: %w", err)
 	}
-	s.options.Progress("starting " + APIServerName)
-	if s.Extension, err = s.startExtension(ctx); err != nil {
-		return err
+	if s.options.ReplicasAt == "" {
+		s.options.Progress("starting " + APIServerName)
+		if s.Extension, err = s.startExtension(ctx); err != nil {
+			return err
+		}
 	}
 	if s.options.with(OperatorName) {
 		s.options.Progress("starting " + OperatorName + ", a stand-in for the platform's")
