@@ -139,7 +139,7 @@ func (s *Server) lead(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.arbiter.Run(ctx) })
 	group.Go(func() error {
-		s.config.pods.Keep(ctx)
+		s.config.pods.Keep(ctx, takeover.Orderly)
 		return nil
 	})
 	return group.Wait()

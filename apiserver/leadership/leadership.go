@@ -40,6 +40,8 @@ type Takeover struct {
 	// Since is the moment after which nobody else wrote: what was read of the
 	// upstream later is not older than what any client has seen.
 	Since time.Time
+	// Orderly tells that the former leader, if there was one, has released the Lease.
+	Orderly bool
 	// Unsettled is for how long after Taken creations of forerunners may still be
 	// committed; zero after an orderly release.
 	Unsettled time.Duration

@@ -139,7 +139,7 @@ func (l *lock) write(ctx context.Context, lease *coordinationv1.Lease, record re
 	l.lease, l.renewed = written, began
 	if taking {
 		l.held = true
-		l.takeover = Takeover{Taken: l.now(), Unsettled: unsettled, Since: l.now()}
+		l.takeover = Takeover{Taken: l.now(), Unsettled: unsettled, Since: l.now(), Orderly: free}
 		if free && !l.freeSince.IsZero() {
 			l.takeover.Since = l.freeSince
 		}

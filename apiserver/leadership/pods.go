@@ -3,6 +3,8 @@ package leadership
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,8 +41,9 @@ type Pods struct {
 }
 
 // Keep keeps the label on the own pod and off all others, until the context ends.
-// Failures are tried again.
-func (p *Pods) Keep(ctx context.Context) {
+// Failures are tried again. orderly tells that the former leader has released the
+// Lease: see takeOver.
+func (p *Pods) Keep(ctx context.Context, orderly bool) {
 	if p == nil {
 		return
 	}
@@ -48,7 +51,7 @@ func (p *Pods) Keep(ctx context.Context) {
 	retry := backoff
 	for {
 		pause := relabelPause
-		if err := p.takeOver(ctx); err != nil {
+		if err := p.takeOver(ctx, orderly); err != nil {
 			if ctx.Err() == nil {
 				klog.FromContext(ctx).Info("Labelling the pod that serves failed, trying again", "err", err)
 			}
@@ -64,30 +67,34 @@ func (p *Pods) Keep(ctx context.Context) {
 	}
 }
 
-// takeOver takes the label off all other pods first: at no time the Service leads
-// to two that might serve.
-func (p *Pods) takeOver(ctx context.Context) error {
+// takeOver takes the label off all other pods first: at no time the Service leads to
+// two that might serve. One that has released the Lease in order serves nothing but
+// discovery, which must not pause: if the label came off it first, kube-apiserver
+// would find no endpoint for a moment, and call our API unavailable.
+func (p *Pods) takeOver(ctx context.Context, orderly bool) error {
 	serving, err := p.serving(ctx)
 	if err != nil {
 		return err
 	}
-	own := false
+	own := slices.Contains(serving, p.Name)
+	if orderly && !own {
+		if err := p.label(ctx, p.Name, true); err != nil {
+			return err
+		}
+		own = true
+	}
 	for _, name := range serving {
 		if name == p.Name {
-			own = true
 			continue
 		}
-		if err := p.label(ctx, name, "null"); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("taking the label %s off pod %s: %w", ServingLabel, name, err)
+		if err := p.label(ctx, name, false); err != nil && !apierrors.IsNotFound(err) {
+			return err
 		}
 	}
 	if own {
 		return nil
 	}
-	if err := p.label(ctx, p.Name, `"`+servingValue+`"`); err != nil {
-		return fmt.Errorf("labelling pod %s: %w", p.Name, err)
-	}
-	return nil
+	return p.label(ctx, p.Name, true)
 }
 
 // serving returns the names of the pods that have the label.
@@ -104,10 +111,17 @@ func (p *Pods) serving(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-func (p *Pods) label(ctx context.Context, name, value string) error {
+// label puts the label on a pod, or takes it off.
+func (p *Pods) label(ctx context.Context, name string, serving bool) error {
+	value := "null"
+	if serving {
+		value = strconv.Quote(servingValue)
+	}
 	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, ServingLabel, value)
-	_, err := p.Client.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	return err
+	if _, err := p.Client.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("setting the label %s of pod %s to %s: %w", ServingLabel, name, value, err)
+	}
+	return nil
 }
 
 // AwaitSuccessor waits until another pod has the label, or the context ends.
