@@ -20,8 +20,9 @@ COPY apiserver/ apiserver/
 COPY certs/ certs/
 COPY cmd/ cmd/
 COPY reconciler/ reconciler/
+COPY release/ release/
 RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -buildvcs=false -trimpath -tags=grpcnotrace \
-    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=${VERSION} -X k8s.io/client-go/pkg/version.gitVersion=${VERSION}" \
+    -ldflags "-s -w -X github.com/ambient-code/ambient-kube/release.version=${VERSION} -X k8s.io/client-go/pkg/version.gitVersion=${VERSION}" \
     -o /program ./cmd/${PROGRAM}
 
 FROM ${BASE_IMAGE}

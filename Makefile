@@ -28,7 +28,7 @@ GIT_VERSION = $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || \
 export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false -trimpath -tags=grpcnotrace
 LDFLAGS := -s -w \
-	-X k8s.io/component-base/version.gitVersion=$(VERSION) \
+	-X github.com/ambient-code/ambient-kube/release.version=$(VERSION) \
 	-X k8s.io/client-go/pkg/version.gitVersion=$(VERSION)
 
 # And one for the race detector: our own programs and our tests, never the
@@ -44,7 +44,7 @@ COUNT    ?= 1
 TEST_FLAGS := $(if $(RUN),-run '$(RUN)') -count=$(COUNT)
 
 # Where Go code is.
-FOLDERS := apiserver certs cmd docs hack manifests reconciler
+FOLDERS := apiserver certs cmd docs hack manifests reconciler release
 
 # What tests start.
 TEST_ENV := $(RACE_ENV) AMBIENT_KUBE_BINARIES=$(abspath $(RACE)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE))

@@ -20,12 +20,11 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	quotageneric "k8s.io/apiserver/pkg/quota/v1/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/util/compatibility"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	basecompatibility "k8s.io/component-base/compatibility"
-	baseversion "k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/epoch"
@@ -77,7 +76,7 @@ func (o *Options) Config(ctx context.Context) (*Config, error) {
 	codecs := newCodecs(scheme)
 	config := &Config{generic: genericapiserver.NewRecommendedConfig(codecs), scheme: scheme, codecs: codecs, options: o, readiness: &readinessDetail{}}
 	generic := config.generic
-	generic.EffectiveVersion = kubernetesVersion()
+	generic.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
 	generic.FeatureGate = utilfeature.DefaultFeatureGate
 	generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(ambientopenapi.GetOpenAPIDefinitions, openapi.NewDefinitionNamer(scheme))
 	generic.OpenAPIConfig.Info.Title = "ambient.io"
@@ -113,13 +112,6 @@ func (o *Options) Config(ctx context.Context) (*Config, error) {
 		return nil, err
 	}
 	return config, nil
-}
-
-// kubernetesVersion is that of the libraries, which decides what the expressions of
-// admission policies may use. The version of our own release says nothing of it:
-// the library would take v0.1.0 for a Kubernetes older than all of these.
-func kubernetesVersion() basecompatibility.EffectiveVersion {
-	return basecompatibility.NewEffectiveVersionFromString(baseversion.DefaultKubeBinaryVersion, "", "")
 }
 
 // meetCluster waits until the cluster answers, and learns its version and identity.

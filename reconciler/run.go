@@ -25,6 +25,7 @@ import (
 	"github.com/ambient-code/ambient-kube/reconciler/queue"
 	"github.com/ambient-code/ambient-kube/reconciler/session"
 	"github.com/ambient-code/ambient-kube/reconciler/settings"
+	"github.com/ambient-code/ambient-kube/release"
 )
 
 // Run runs the reconciler until ctx ends, and returns nil then.
@@ -37,7 +38,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(release.NewCollector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	c, err := newClients(config, registry)
 	if err != nil {
 		return err

@@ -13,10 +13,11 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
-	"k8s.io/component-base/version"
+	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/ambient-code/ambient-kube/apiserver"
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
+	"github.com/ambient-code/ambient-kube/release"
 )
 
 func main() {
@@ -41,7 +42,7 @@ ambient.io as native Kubernetes resources. It is registered with a cluster's API
 server as an aggregated API, keeps a watch cache equal to the upstream over gRPC,
 and writes through to it.`,
 		Args:          cobra.NoArgs,
-		Version:       version.Get().GitVersion,
+		Version:       release.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -72,6 +73,7 @@ and writes through to it.`,
 
 func run(ctx context.Context, options *apiserver.Options) error {
 	defer logs.FlushLogs()
+	legacyregistry.RawMustRegister(release.NewCollector())
 	if err := options.Validate(); err != nil {
 		return err
 	}

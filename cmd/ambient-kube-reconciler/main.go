@@ -14,13 +14,13 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
 	"github.com/ambient-code/ambient-kube/reconciler"
 	"github.com/ambient-code/ambient-kube/reconciler/baseline"
 	"github.com/ambient-code/ambient-kube/reconciler/project"
+	"github.com/ambient-code/ambient-kube/release"
 )
 
 func main() {
@@ -48,7 +48,7 @@ func newCommand() *cobra.Command {
 each Session and RoleBindings for ProjectSettings, and carries back what the
 platform's operator says of the sessions. It knows Kubernetes APIs only.`,
 		Args:          cobra.NoArgs,
-		Version:       version.Get().GitVersion,
+		Version:       release.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error {

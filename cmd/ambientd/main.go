@@ -14,12 +14,12 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"k8s.io/component-base/version"
 
 	"github.com/ambient-code/ambient-kube/cmd/ambientd/internal/client"
 	"github.com/ambient-code/ambient-kube/cmd/ambientd/internal/daemon"
 	"github.com/ambient-code/ambient-kube/cmd/ambientd/internal/identity"
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
+	"github.com/ambient-code/ambient-kube/release"
 )
 
 func main() {
@@ -47,7 +47,7 @@ that lose events, listings without order, updates without conflict detection.
 
 The subcommands are a small client that plays the upstream's own users.`,
 		Args:          cobra.NoArgs,
-		Version:       version.Get().GitVersion,
+		Version:       release.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/component-base/version"
 
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
+	"github.com/ambient-code/ambient-kube/release"
 )
 
 // New returns the command with its subcommands.
@@ -37,7 +37,7 @@ when it has.`,
   # How is it doing?
   kubectl ambient status flaky-test -n payments`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl ambient"},
-		Version:       version.Get().GitVersion,
+		Version:       release.Version(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
