@@ -125,10 +125,11 @@ race: binaries
 	@cp -p $(BIN)/ambientd $(RACE)/ambientd
 	@install -m 755 $(COMPLETION) $(RACE)/
 
-generate: preflight ## generate code from .proto files and API types
+generate: preflight ## generate code from .proto files and API types, and the tables of docs
 	$(GO) run ./hack/protogen
 	hack/codegen.sh
 	$(GO) run ./hack/phases >docs/phases.md
+	$(GO) run ./hack/metrics >docs/metrics.md
 
 ##@ Install
 .PHONY: manifests deploy undeploy cluster cluster-status cluster-clean

@@ -181,6 +181,14 @@ type termDetail struct {
 	epoch atomic.Uint32
 }
 
+// leading returns the epoch while this replica leads, else zero.
+func (d *termDetail) leading() uint32 {
+	if epoch := d.epoch.Load(); epoch != 0 && d.leadership.Holds() {
+		return epoch
+	}
+	return 0
+}
+
 func (d *termDetail) describe() string {
 	switch epoch := d.epoch.Load(); {
 	case epoch != 0 && d.leadership.Holds():

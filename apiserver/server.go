@@ -11,6 +11,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
@@ -146,6 +147,9 @@ func (c CompletedConfig) wire(client *upstream.Client, converter managedfields.T
 		return nil, fmt.Errorf("making the generic API server: %w", err)
 	}
 	server := &Server{generic: generic, client: client, backends: backends, events: events, namespacesSynced: namespaces.informer.HasSynced, config: c, term: termDetail{leadership: c.leadership}}
+	if err := legacyregistry.CustomRegister(&stateCollector{backends: backends, term: &server.term}); err != nil {
+		return nil, fmt.Errorf("registering the server's metrics: %w", err)
+	}
 	feeds := feedsOf(backends)
 	server.arbiter = c.newArbiter(feeds, events)
 	detail := func() string { return server.term.describe() + describe(feeds, server.arbiter) }

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 checksums() {
-	find apiserver -name '*.go' -print0 | sort -z | xargs -0 cksum
+	find apiserver docs \( -name '*.go' -o -name '*.md' \) -print0 | sort -z | xargs -0 cksum
 }
 
 before=$(checksums)

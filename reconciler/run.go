@@ -44,8 +44,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	probes := newProbes()
-	leading := prometheus.NewGauge(prometheus.GaugeOpts{Name: "ambient_kube_reconciler_leader", Help: "1 while this process leads."})
-	registry.MustRegister(leading)
+	leading := newLeading(registry)
 	probes.gather(registry)
 
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))

@@ -117,6 +117,10 @@ func (b *Backends) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// Writes returns the number of writes that are under way at the upstream, and of
+// those that wait until there are fewer.
+func (b *Backends) Writes() (inFlight, waiting int) { return b.writes.load() }
+
 // epochCheck is the pause between two looks at how much of the epoch is left:
 // half of its revisions, more than this machine can give out in months.
 const epochCheck = time.Minute

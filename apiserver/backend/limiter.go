@@ -14,12 +14,13 @@ const maxInFlight = 16
 // limiter bounds the writes in flight; urgent ones (status) go first.
 type limiter struct {
 	mu      sync.Mutex
+	slots   int
 	free    int
 	urgent  list.List
 	regular list.List
 }
 
-func newLimiter(slots int) *limiter { return &limiter{free: slots} }
+func newLimiter(slots int) *limiter { return &limiter{slots: slots, free: slots} }
 
 // acquire waits for a slot. The returned function gives it back.
 func (l *limiter) acquire(ctx context.Context, urgent bool) (release func(), err error) {
@@ -50,6 +51,13 @@ func (l *limiter) acquire(ctx context.Context, urgent bool) (release func(), err
 		}
 		return nil, ctx.Err()
 	}
+}
+
+// load returns how many slots are taken, and how many callers wait for one.
+func (l *limiter) load() (taken, waiting int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.slots - l.free, l.urgent.Len() + l.regular.Len()
 }
 
 func (l *limiter) release() {

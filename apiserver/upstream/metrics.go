@@ -26,9 +26,13 @@ var (
 	})
 )
 
-var registerMetrics = sync.OnceFunc(func() {
-	legacyregistry.MustRegister(requestDuration, credentialErrors)
-})
+// Metrics returns the metrics of all clients of a process. Dial registers them where
+// /metrics is served from.
+func Metrics() []metrics.Registerable {
+	return []metrics.Registerable{requestDuration, credentialErrors}
+}
+
+var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(Metrics()...) })
 
 // observeUnary measures each unary call.
 func observeUnary(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {

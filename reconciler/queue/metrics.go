@@ -40,8 +40,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-// watchAge registers the age of the oldest key that isn't settled.
-func (m *Metrics) watchAge(queue string, age func() time.Duration) {
+// WatchAge registers the age of the oldest key that isn't settled.
+func (m *Metrics) WatchAge(queue string, age func() time.Duration) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "ambient_kube_reconciler_queue_oldest_unsettled_seconds",
 		Help:        "Time since the key that has been unsettled longest was added.",

@@ -73,7 +73,7 @@ func New[K comparable](options Options, reconcile Reconcile[K]) *Queue[K] {
 		unsettled: map[K]time.Time{},
 	}
 	if options.Metrics != nil {
-		options.Metrics.watchAge(options.Name, q.Age)
+		options.Metrics.WatchAge(options.Name, q.Age)
 	}
 	return q
 }

@@ -32,12 +32,18 @@ const (
 	failed  = "failed"
 )
 
-func newHandler(options Options) http.Handler {
+// RegisterMetrics registers the metrics of the webhooks.
+func RegisterMetrics(registry prometheus.Registerer) *prometheus.CounterVec {
 	reviews := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ambient_kube_reconciler_admission_reviews_total",
 		Help: "Questions of kube-apiserver whether a change may be made, by webhook and answer.",
 	}, []string{"webhook", "answer"})
-	options.Registry.MustRegister(reviews)
+	registry.MustRegister(reviews)
+	return reviews
+}
+
+func newHandler(options Options) http.Handler {
+	reviews := RegisterMetrics(options.Registry)
 	places := make(chan struct{}, mostReviews)
 	routes := http.NewServeMux()
 	for path, judge := range map[string]judge{

@@ -1,0 +1,122 @@
+package flow
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
+	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
+	"github.com/ambient-code/ambient-kube/hack/metrics/catalogue"
+)
+
+// scrape returns what Prometheus would read of each program.
+func scrape(t *testing.T) map[string]map[string]*dto.MetricFamily {
+	t.Helper()
+	server := stand.DoDirectly(t, stand.Administrator(t), harness.Request{Method: http.MethodGet, Path: "/metrics", Header: map[string]string{"Accept": "text/plain"}})
+	if server.Code != http.StatusOK {
+		t.Fatalf("the API server's metrics: %d %s", server.Code, server.Body)
+	}
+	response, err := http.Get("http://" + stand.Stack.ReconcilerHealthAddress() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]map[string]*dto.MetricFamily{}
+	for program, text := range map[string]string{catalogue.APIServer: server.Body, catalogue.Reconciler: string(body)} {
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		if found[program], err = parser.TextToMetricFamilies(strings.NewReader(text)); err != nil {
+			t.Fatalf("the metrics of %s: %v", program, err)
+		}
+	}
+	return found
+}
+
+// TestMetricsAreThoseOfTheDocumentation holds what the programs serve against
+// docs/metrics.md, which a unit test holds against the catalogue.
+func TestMetricsAreThoseOfTheDocumentation(t *testing.T) {
+	all, err := catalogue.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for program, families := range scrape(t) {
+		documented := map[string]catalogue.Metric{}
+		for _, metric := range all {
+			if slices.Contains(metric.Programs, program) {
+				documented[metric.Name] = metric
+			}
+		}
+		shown := 0
+		for name, family := range families {
+			if !strings.HasPrefix(name, catalogue.Prefix) {
+				continue
+			}
+			shown++
+			metric, known := documented[name]
+			if kind := strings.ToLower(family.GetType().String()); !known || metric.Type != kind || metric.Help != catalogue.WithoutStability(family.GetHelp()) {
+				t.Errorf("%s serves %s, a %s (%s), documented is %+v", program, name, kind, family.GetHelp(), metric)
+			}
+			for _, sample := range family.GetMetric() {
+				var labels []string
+				for _, label := range sample.GetLabel() {
+					labels = append(labels, label.GetName())
+				}
+				slices.Sort(labels)
+				if want := slices.Sorted(slices.Values(metric.Labels)); !slices.Equal(labels, want) {
+					t.Errorf("%s has the labels %v, documented are %v", name, labels, want)
+				}
+			}
+		}
+		if shown < 10 {
+			t.Errorf("%s serves %d metrics of ours only", program, shown)
+		}
+	}
+}
+
+// TestMetricsTellOfTheJournal reads what moves with each change.
+func TestMetricsTellOfTheJournal(t *testing.T) {
+	projects := func() (revision, compact, events float64) {
+		families := scrape(t)[catalogue.APIServer]
+		value := func(name string) float64 {
+			for _, sample := range families[catalogue.Prefix+name].GetMetric() {
+				if labels := sample.GetLabel(); len(labels) == 0 || labels[0].GetValue() == "projects" {
+					return sample.GetGauge().GetValue()
+				}
+			}
+			t.Fatalf("%s is not served", name)
+			return 0
+		}
+		if leads := value("apiserver_leader"); leads != 1 {
+			t.Errorf("the only replica leads: %v", leads)
+		}
+		if epoch := value("journal_epoch"); epoch < 1e8 {
+			t.Errorf("the epoch is %v", epoch)
+		}
+		return value("journal_revision"), value("journal_compact_revision"), value("journal_log_events")
+	}
+	before, _, _ := projects()
+	if _, err := stand.Upstream.Projects.CreateProject(t.Context(), &ambientv1.CreateProjectRequest{Name: stand.Name(t)}); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the change shows", func() error {
+		if revision, _, _ := projects(); revision <= before {
+			return fmt.Errorf("the revision is %v", revision)
+		}
+		return nil
+	})
+	revision, compact, events := projects()
+	if events < 1 || events != revision-compact {
+		t.Errorf("after a change of revision %v, revision %v, compact revision %v, %v events", before, revision, compact, events)
+	}
+}

@@ -1,0 +1,34 @@
+package reconciler
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+
+	"github.com/ambient-code/ambient-kube/reconciler/queue"
+	"github.com/ambient-code/ambient-kube/reconciler/tally"
+	"github.com/ambient-code/ambient-kube/reconciler/webhook"
+)
+
+// newLeading returns the metric that tells whether this process leads.
+func newLeading(registry prometheus.Registerer) prometheus.Gauge {
+	leading := prometheus.NewGauge(prometheus.GaugeOpts{Name: "ambient_kube_reconciler_leader", Help: "1 while this process leads."})
+	registry.MustRegister(leading)
+	return leading
+}
+
+// RegisterMetrics registers every metric of the reconciler, without a reconciler
+// behind them: they show what there is, not how it is.
+func RegisterMetrics(registry prometheus.Registerer) error {
+	newLeading(registry)
+	if _, err := newClients(&rest.Config{}, registry); err != nil {
+		return fmt.Errorf("registering the clients' metrics: %w", err)
+	}
+	newGuard(nil, "", "", registry)
+	webhook.RegisterMetrics(registry)
+	tally.New(registry, time.Now)
+	queue.NewMetrics(registry).WatchAge("", func() time.Duration { return 0 })
+	return nil
+}
