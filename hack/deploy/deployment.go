@@ -167,7 +167,8 @@ func (d *deployment) remove(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := d.run(ctx, text, "delete", "--ignore-not-found", "--wait", "--timeout="+d.timeout.String(), "-f", "-"); err != nil {
+		// In the foreground: a Deployment is gone when its pods are.
+		if _, err := d.run(ctx, text, "delete", "--ignore-not-found", "--wait", "--cascade=foreground", "--timeout="+d.timeout.String(), "-f", "-"); err != nil {
 			return err
 		}
 	}

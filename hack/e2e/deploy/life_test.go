@@ -189,8 +189,11 @@ func policiesAreEnforced(t *testing.T) {
 	harness.Eventually(t, "the policy refuses", func() error {
 		project := &v1alpha1.Project{ObjectMeta: metav1.ObjectMeta{Name: "weekend"}}
 		_, err := here.ambient.AmbientV1alpha1().Projects().Create(t.Context(), project, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if err == nil || !strings.Contains(err.Error(), "not at the weekend") {
-			return fmt.Errorf("got %v", err)
+		if err == nil {
+			return errors.New("it is accepted")
+		}
+		if !strings.Contains(err.Error(), "not at the weekend") {
+			return fmt.Errorf("it is refused for another reason: %w", err)
 		}
 		return nil
 	})
