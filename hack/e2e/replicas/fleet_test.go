@@ -20,8 +20,12 @@ import (
 	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
-// probePause is the pause between two questions to each replica whether it serves.
-const probePause = 25 * time.Millisecond
+// Pauses between two questions to each replica whether it serves: after an answer, and
+// after a refusal, which ends the connection.
+const (
+	servedPause  = 25 * time.Millisecond
+	refusedPause = 100 * time.Millisecond
+)
 
 // fleet runs replicas with their pods, and asks each of them directly, all the time,
 // whether it serves.
@@ -49,9 +53,23 @@ type life struct {
 
 func newFleet(t *testing.T, prefix string) *fleet {
 	t.Helper()
-	client := stand.DirectClient(stand.Administrator(t))
+	client := keepingClient(t)
 	client.Timeout = renewDeadline + leaseDuration
 	return &fleet{client: client, prefix: prefix}
+}
+
+// keepingClient asks replicas directly, over one connection to each, as long as they
+// keep it: those that refuse do not.
+func keepingClient(t *testing.T) *http.Client {
+	t.Helper()
+	client := stand.DirectClient(stand.Administrator(t))
+	transport, is := client.Transport.(*http.Transport)
+	if !is {
+		t.Fatalf("the transport is a %T", client.Transport)
+	}
+	transport.DisableKeepAlives, transport.ForceAttemptHTTP2 = false, true
+	t.Cleanup(transport.CloseIdleConnections)
+	return client
 }
 
 // start starts a replica in a pod of its own and waits until it is ready.
@@ -133,10 +151,13 @@ func (f *fleet) follow(t *testing.T, replica *stack.Replica) *life {
 	f.lives = append(f.lives, l)
 	l.probing.Go(func() {
 		for ctx.Err() == nil {
-			l.probe(ctx, f.client)
+			pause := refusedPause
+			if l.probe(ctx, f.client) {
+				pause = servedPause
+			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(probePause):
+			case <-time.After(pause):
 			}
 		}
 	})
@@ -149,24 +170,25 @@ func (l *life) unfollow() {
 	l.probing.Wait()
 }
 
-// probe asks for a list of projects.
-func (l *life) probe(ctx context.Context, client *http.Client) {
+// probe asks for a list of projects, and tells whether it came.
+func (l *life) probe(ctx context.Context, client *http.Client) (served bool) {
 	began := time.Now()
 	code, err := ask(ctx, client, "https://"+stand.Stack.ReplicaAddress(l.Port)+"/apis/ambient.io/v1alpha1/projects?limit=1&resourceVersion=0")
 	ended := time.Now()
 	if err != nil {
-		return
+		return false
 	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if code != http.StatusOK {
 		l.refused++
-		return
+		return false
 	}
 	if l.served++; l.served == 1 {
 		l.firstEnd = ended
 	}
 	l.lastStart = began
+	return true
 }
 
 func ask(ctx context.Context, client *http.Client, url string) (code int, err error) {

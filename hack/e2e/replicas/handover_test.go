@@ -19,7 +19,7 @@ func TestDecision27NothingIsLostInHandOvers(t *testing.T) {
 	leader.awaitServing(t)
 	availability.await(t)
 	standby := f.start(t)
-	writers, stop := startWriters(t, 3)
+	writers, stop := startWriters(t, 2)
 	mirrors := []*harness.Mirror{stand.NewMirror(t), stand.NewMirror(t)}
 
 	for i := range handOvers {

@@ -62,12 +62,13 @@ func TestDecision27AfterAPauseNothingStaleIsServed(t *testing.T) {
 	f := newFleet(t, "paused-")
 	leader := f.start(t)
 	leader.awaitServing(t)
-	project := stand.NewProject(t)
+	watchAvailability(t).await(t)
+	project := newProject(t)
 	session := stand.NewSession(t, project, "paused")
 	standby := f.start(t)
 	// One connection, made before: what is sent on it while the process is paused is
 	// the first that it finds.
-	client := f.keepingClient(t)
+	client := keepingClient(t)
 	path := "https://" + stand.Stack.ReplicaAddress(leader.Port) + "/apis/ambient.io/v1alpha1/namespaces/" + project + "/sessions"
 	if code := askPaused(t.Context(), t, client, http.MethodGet, path); code != http.StatusOK {
 		t.Fatalf("the leader answers %d", code)
@@ -106,19 +107,6 @@ func TestDecision27AfterAPauseNothingStaleIsServed(t *testing.T) {
 		t.Error("the paused process deleted a session")
 	}
 	f.end(t, next, f.restart(t, leader))
-}
-
-// keepingClient asks replicas directly, over one connection to each.
-func (f *fleet) keepingClient(t *testing.T) *http.Client {
-	t.Helper()
-	transport, is := f.client.Transport.(*http.Transport)
-	if !is {
-		t.Fatalf("the transport is a %T", f.client.Transport)
-	}
-	transport = transport.Clone()
-	transport.DisableKeepAlives, transport.ForceAttemptHTTP2 = false, true
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
 }
 
 // askPaused sends a request and returns the code of the answer; 0 without one.
