@@ -121,10 +121,10 @@ func (s *Server) lead(ctx context.Context) error {
 	case <-s.config.leadership.Taken():
 	}
 	epoch, err := s.config.claimEpoch(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return err
 	}
 	takeover := s.config.leadership.Takeover()

@@ -19,12 +19,24 @@ func Identity(listening string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("naming this process: %w", err)
 	}
-	boot, errBoot := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	network, errNetwork := os.Readlink("/proc/self/ns/net")
-	if errBoot != nil || errNetwork != nil {
-		// Another system than Linux, where this costs some seconds after a crash.
-		return host + "_" + uuid.NewString(), nil
+	place, known := placeOf(listening)
+	if !known {
+		place = uuid.NewString()
 	}
-	place := sha256.Sum256([]byte(string(boot) + network + listening))
-	return host + "_" + hex.EncodeToString(place[:8]), nil
+	return host + "_" + place, nil
+}
+
+// placeOf names an address of the network that this process is in; false on other
+// systems than Linux, where that costs some seconds after a crash.
+func placeOf(listening string) (place string, known bool) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", false
+	}
+	network, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return "", false
+	}
+	sum := sha256.Sum256([]byte(string(boot) + network + listening))
+	return hex.EncodeToString(sum[:8]), true
 }

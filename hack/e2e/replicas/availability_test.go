@@ -62,7 +62,12 @@ func watchAvailability(t *testing.T) *availability {
 }
 
 func (a *availability) saw(service *unstructured.Unstructured) {
-	conditions, _, _ := unstructured.NestedSlice(service.Object, "status", "conditions")
+	conditions, _, err := unstructured.NestedSlice(service.Object, "status", "conditions")
+	if err != nil {
+		a.mutex.Lock()
+		a.lost = append(a.lost, outage{time.Now(), err.Error()})
+		a.mutex.Unlock()
+	}
 	for _, entry := range conditions {
 		condition, is := entry.(map[string]interface{})
 		if !is || condition["type"] != "Available" {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -86,7 +87,9 @@ func TestDecision27AfterAPauseNothingStaleIsServed(t *testing.T) {
 	} {
 		sent := make(chan struct{})
 		go func() {
-			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }})
+			// It is sent again elsewhere if the connection ends.
+			wrote := sync.OnceFunc(func() { close(sent) })
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { wrote() }})
 			codes <- askPaused(ctx, t, client, request.method, request.url)
 		}()
 		<-sent
