@@ -48,6 +48,7 @@ func run(m *testing.M) int {
 		Allowed: append(harness.Outages(),
 			harness.Allowed{Process: controlplane.APIServerName, Pattern: regexp.MustCompile(`(v1alpha1\.ambient\.io|ambient-kube-apiserver)`), Why: "a replica was killed"},
 			harness.Allowed{Process: stack.APIServerName, Pattern: regexp.MustCompile(`(writers|status|wrap|timeout|finisher|watch)\.go`), Why: "a replica was told to end, or paused, while it answered"},
+			harness.Allowed{Process: stack.APIServerName, Pattern: regexp.MustCompile(`policy source context unexpectedly closed`), Why: "a replica was told to end just after its start"},
 		),
 	}, func(s *harness.Stand) { stand = s })
 }
