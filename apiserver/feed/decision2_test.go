@@ -58,6 +58,25 @@ func TestDecision2ANewerEventIsFoldedWithoutAGet(t *testing.T) {
 	})
 }
 
+// The upstream's clock is set back between two writes: the first one's event looks
+// newer than the second.
+func TestDecision2AClockThatIsSetBackRollsNothingBack(t *testing.T) {
+	running(t, twenty, nil, func(t *testing.T, w *world) {
+		first := w.write("r00001", "second")
+		w.sees("r00001", "second", time.Millisecond)
+		w.do(func() { w.mute = true })
+		w.write("r00001", "third")
+		w.do(func() {
+			row := w.rows["r00001"]
+			row.at = row.at.Add(-time.Hour)
+			w.rows["r00001"] = row
+		})
+		w.sees("r00001", "third", 3*time.Second)
+		w.send(Event[record]{ID: "r00001", Row: first})
+		w.never("r00001", "second", 5*time.Second)
+	})
+}
+
 func TestDecision2AnEventOfTheSameTimeButOtherContentIsAHint(t *testing.T) {
 	running(t, twenty, nil, func(t *testing.T, w *world) {
 		now := w.write("r00001", "second")

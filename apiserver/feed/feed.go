@@ -71,6 +71,8 @@ type held[R any] struct {
 	row R
 	// version is the clock's value at the last observation.
 	version uint64
+	// latest is the latest updated_at of all states that were seen.
+	latest time.Time
 	// first is when the row was observed for the first time.
 	first time.Time
 	// pass is the last listing that returned the row; missed counts those since

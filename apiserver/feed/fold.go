@@ -24,7 +24,7 @@ func (f *Feed[R]) Observe(ctx context.Context, row R) error {
 	f.answeredLocked()
 	h, found := f.rows[id]
 	t, gone := f.tombstones[id]
-	if gone && !t.stranger || found && !f.supersedes(row, h.row) {
+	if gone && !t.stranger || found && !f.supersedes(row, h) {
 		settled := found && f.source.Equal(row, h.row)
 		f.mu.Unlock()
 		if settled {
@@ -112,10 +112,11 @@ func (f *Feed[R]) versionLocked(id string) uint64 {
 	return f.tombstones[id].version
 }
 
-// supersedes tells whether a row whose age is unknown is certainly newer than
-// the one held.
-func (f *Feed[R]) supersedes(row, held R) bool {
-	return f.source.UpdatedAt(row).After(f.source.UpdatedAt(held))
+// supersedes tells whether a row whose age is unknown is newer than the one held:
+// later than all that were seen of it, since the upstream's clock may have been set
+// back after one of them.
+func (f *Feed[R]) supersedes(row R, h *held[R]) bool {
+	return f.source.UpdatedAt(row).After(h.latest)
 }
 
 // foldReadLocked folds in a row of a read that began at basis. A row that was
@@ -127,7 +128,7 @@ func (f *Feed[R]) foldReadLocked(id string, row R, basis uint64) (folded, change
 	case f.versionLocked(id) <= basis:
 	case !found:
 		return false, false
-	case f.supersedes(row, h.row):
+	case f.supersedes(row, h):
 	default:
 		return f.source.Equal(row, h.row), false
 	}
@@ -142,7 +143,7 @@ func (f *Feed[R]) setLocked(id string, row R) (changed bool) {
 	delete(f.tombstones, id)
 	h, found := f.rows[id]
 	if !found {
-		f.rows[id] = &held[R]{row: row, version: f.clock, first: time.Now(), pass: f.status.pass}
+		f.rows[id] = &held[R]{row: row, version: f.clock, latest: f.source.UpdatedAt(row), first: time.Now(), pass: f.status.pass}
 		f.publisher.Publish(id, row)
 		return true
 	}
@@ -152,6 +153,9 @@ func (f *Feed[R]) setLocked(id string, row R) (changed bool) {
 		h.first = time.Now()
 	}
 	h.version, h.missed, h.announced = f.clock, 0, false
+	if at := f.source.UpdatedAt(row); at.After(h.latest) {
+		h.latest = at
+	}
 	if changed || !f.source.UpdatedAt(row).Equal(f.source.UpdatedAt(h.row)) {
 		// An equal row is not kept beside the one that was published.
 		h.row = row
@@ -224,7 +228,7 @@ func (f *Feed[R]) foldEvent(event Event[R]) (read bool) {
 		f.setLocked(event.ID, event.Row)
 		return false
 	}
-	newer := f.supersedes(event.Row, h.row)
+	newer := f.supersedes(event.Row, h)
 	if f.source.Equal(event.Row, h.row) {
 		f.options.Metrics.Echo(f.options.Name)
 		if newer {

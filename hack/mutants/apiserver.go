@@ -27,8 +27,13 @@ func feedMutants() []mutant {
 			test: "TestDecision2ADeletionOfALivingRowIsNotBelieved",
 		},
 		{
+			name: "compares with the row held, whatever the clock did", file: "apiserver/feed/fold.go",
+			old: "return f.source.UpdatedAt(row).After(h.latest)", new: "return f.source.UpdatedAt(row).After(f.source.UpdatedAt(h.row))",
+			test: "TestDecision2AClockThatIsSetBackRollsNothingBack",
+		},
+		{
 			name: "lets a late event roll state back", file: fold,
-			old: "newer := f.supersedes(event.Row, h.row)", new: "newer := true",
+			old: "newer := f.supersedes(event.Row, h)", new: "newer := true",
 			test: "TestDecision2AnEventHeldAcrossANewerListIsAHint",
 		},
 		{
@@ -59,7 +64,7 @@ func feedMutants() []mutant {
 		},
 		{
 			name: "folds an answer over the state that overtook it", file: fold,
-			old: "if gone && !t.stranger || found && !f.supersedes(row, h.row) {", new: "if false && gone && !t.stranger && h != nil {",
+			old: "if gone && !t.stranger || found && !f.supersedes(row, h) {", new: "if false && gone && !t.stranger && h != nil {",
 			test: "TestDecision2AnAnswerThatWasOvertakenIsReadAgain",
 		},
 		{
