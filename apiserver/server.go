@@ -60,7 +60,9 @@ type Server struct {
 // done before it can.
 func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 	storage.InstallFeatureChecker()
-	client, err := upstream.Dial(ctx, c.options.Upstream)
+	dialed := c.options.Upstream
+	dialed.Traces = c.generic.TracerProvider
+	client, err := upstream.Dial(ctx, dialed)
 	if err != nil {
 		return nil, fmt.Errorf("reaching the upstream: %w", err)
 	}

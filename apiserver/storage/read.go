@@ -22,6 +22,8 @@ type entry = journal.Entry[runtime.Object]
 // the upstream; if that does not answer, the journal does as long as it may claim
 // to be current, unless reads are verified.
 func (s *Store) Get(ctx context.Context, key string, options apistorage.GetOptions, out runtime.Object) error {
+	ctx, end := s.span(ctx, "Get")
+	defer end()
 	key, err := s.key(key, false)
 	if err != nil {
 		return err

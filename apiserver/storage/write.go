@@ -16,6 +16,8 @@ import (
 // Create implements storage.Interface. Objects of the upstream do not expire: the
 // time to live is ignored.
 func (s *Store) Create(ctx context.Context, key string, object, out runtime.Object, _ uint64) error {
+	ctx, end := s.span(ctx, "Create")
+	defer end()
 	key, err := s.key(key, false)
 	if err != nil {
 		return err
@@ -53,6 +55,8 @@ func (s *Store) Delete(
 	ctx context.Context, key string, out runtime.Object, preconditions *apistorage.Preconditions,
 	validateDeletion apistorage.ValidateObjectFunc, _ runtime.Object, options apistorage.DeleteOptions,
 ) error {
+	ctx, end := s.span(ctx, "Delete")
+	defer end()
 	key, err := s.key(key, false)
 	if err != nil {
 		return err
@@ -105,6 +109,8 @@ func (s *Store) GuaranteedUpdate(
 	ctx context.Context, key string, destination runtime.Object, ignoreNotFound bool,
 	preconditions *apistorage.Preconditions, tryUpdate apistorage.UpdateFunc, _ runtime.Object,
 ) error {
+	ctx, end := s.span(ctx, "GuaranteedUpdate")
+	defer end()
 	key, err := s.key(key, false)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
@@ -43,6 +44,9 @@ type Options struct {
 	Token string
 	// OAuth2 obtains bearer tokens with client credentials.
 	OAuth2 OAuth2Options
+	// Traces records a span for each unary call whose context has one, and sends its
+	// context along; nil for none.
+	Traces trace.TracerProvider
 	// Timeout limits each unary call whose context ends later. Defaults to
 	// DefaultTimeout.
 	Timeout time.Duration
@@ -111,7 +115,7 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	guard := newGuard(target, options.Timeout, tokens)
 	dialOptions := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
-		grpc.WithChainUnaryInterceptor(observeUnary, guard.unary),
+		grpc.WithChainUnaryInterceptor(traced(options.Traces), observeUnary, guard.unary),
 		grpc.WithChainStreamInterceptor(guard.stream),
 		grpc.WithStatsHandler(sentTracker{}),
 		grpc.WithDefaultCallOptions(
