@@ -20,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	quotageneric "k8s.io/apiserver/pkg/quota/v1/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/util/compatibility"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/dynamic"
@@ -27,15 +28,21 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/epoch"
 	"github.com/ambient-code/ambient-kube/apiserver/leadership"
 	ambientopenapi "github.com/ambient-code/ambient-kube/apiserver/openapi"
+	"github.com/ambient-code/ambient-kube/certs/publish"
+	"github.com/ambient-code/ambient-kube/certs/serving"
 )
 
 // mutatingPolicyVersion is the first version of Kubernetes that serves mutating
 // admission policies as v1. On an older host the plugin's informers would never
 // sync, and every write would be refused.
 var mutatingPolicyVersion = version.MustParseGeneric("1.36.0")
+
+// apiServiceName is the name of the registration with the cluster.
+var apiServiceName = v1alpha1.SchemeGroupVersion.Version + "." + v1alpha1.GroupName
 
 // watchTerminationGracePeriod is how long open watches may take to end.
 const watchTerminationGracePeriod = 2 * time.Second
@@ -65,6 +72,8 @@ type Config struct {
 	leadership *leadership.Leadership
 	gate       *leadership.Gate
 	pods       *leadership.Pods
+	// certificate is what the server shows.
+	certificate serving.Source
 	// readiness tells more of the feeds than probes need.
 	readiness *readinessDetail
 }
@@ -147,7 +156,20 @@ func (o *Options) applyServing(config *Config) error {
 	if err := o.Traces.ApplyTo(nil, &generic.Config); err != nil {
 		return fmt.Errorf("tracing: %w", err)
 	}
-	if err := o.SecureServing.ApplyToConfig(&generic.Config); err != nil {
+	dynamicClient, err := dynamic.NewForConfig(generic.ClientConfig)
+	if err != nil {
+		return fmt.Errorf("making a dynamic client of the cluster: %w", err)
+	}
+	if config.certificate, err = o.certificate().New(serving.Server{
+		Namespace: o.LeaseNamespace, Service: component, Targets: []publish.Target{publish.APIService(apiServiceName)},
+		Client: config.client, Dynamic: dynamicClient,
+	}); err != nil {
+		return fmt.Errorf("preparing the serving certificate: %w", err)
+	}
+	// The library's own way with files is ours, too: see serving.Source.
+	secure := *o.SecureServing.SecureServingOptions
+	secure.ServerCert = genericoptions.GeneratableKeyCert{GeneratedCert: config.certificate}
+	if err := secure.WithLoopback().ApplyToConfig(&generic.Config); err != nil {
 		return fmt.Errorf("serving: %w", err)
 	}
 	if err := o.Authentication.ApplyTo(&generic.Config.Authentication, generic.SecureServing, generic.OpenAPIConfig); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/apiserver/leadership"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream"
+	"github.com/ambient-code/ambient-kube/certs/serving"
 )
 
 // Options are the command line's options of the server.
@@ -23,6 +24,9 @@ type Options struct {
 	CoreAPI        *genericoptions.CoreAPIOptions
 	Admission      *genericoptions.AdmissionOptions
 	Traces         *genericoptions.TracingOptions
+
+	// Certificate says what the server shows; its files are those of SecureServing.
+	Certificate serving.Options
 
 	// Upstream says how to reach the system of record.
 	Upstream upstream.Options
@@ -52,12 +56,13 @@ type Options struct {
 
 // NewOptions returns the options with their defaults.
 func NewOptions() *Options {
-	serving := genericoptions.NewSecureServingOptions()
+	secure := genericoptions.NewSecureServingOptions()
 	// The aggregator multiplexes all clients on one connection.
-	serving.HTTP2MaxStreamsPerConnection = 1000
-	serving.ServerCert.CertDirectory = ""
+	secure.HTTP2MaxStreamsPerConnection = 1000
+	secure.ServerCert.CertDirectory = ""
 	return &Options{
-		SecureServing:       serving.WithLoopback(),
+		SecureServing:       secure.WithLoopback(),
+		Certificate:         serving.NewOptions(),
 		Authentication:      genericoptions.NewDelegatingAuthenticationOptions(),
 		Authorization:       genericoptions.NewDelegatingAuthorizationOptions(),
 		Audit:               genericoptions.NewAuditOptions(),
@@ -91,6 +96,7 @@ var Fallbacks = map[string][]string{
 // AddFlags adds the options to a flag set.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	o.SecureServing.AddFlags(flags)
+	o.Certificate.AddFlags(flags)
 	o.Authentication.AddFlags(flags)
 	o.Authorization.AddFlags(flags)
 	o.Audit.AddFlags(flags)
@@ -126,10 +132,25 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay-duration", o.ShutdownDelay, "How long the server goes on serving after it was told to end.")
 }
 
+// certificate returns the options of the certificate with its files, if it is in
+// files.
+func (o *Options) certificate() serving.Options {
+	certificate, files := o.Certificate, o.SecureServing.ServerCert.CertKey
+	certificate.CertificateFile, certificate.KeyFile = files.CertFile, files.KeyFile
+	return certificate
+}
+
 // Validate returns what is wrong with the options, all of it.
 func (o *Options) Validate() error {
 	var problems []error
 	problems = append(problems, o.SecureServing.Validate()...)
+	certificate := o.certificate()
+	if !certificate.Chosen() {
+		problems = append(problems, errors.New("--certificate-secret, or --tls-cert-file with --tls-private-key-file, is required"))
+	}
+	if err := certificate.Validate(); err != nil {
+		problems = append(problems, err)
+	}
 	problems = append(problems, o.Authentication.Validate()...)
 	problems = append(problems, o.Authorization.Validate()...)
 	problems = append(problems, o.Audit.Validate()...)

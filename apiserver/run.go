@@ -56,7 +56,11 @@ func (s *Server) run(ctx context.Context) error {
 	campaign := start(group, running, s.config.leadership.Campaign)
 	leading := start(group, running, s.lead)
 	group.Go(func() error { return s.backends.WatchEpoch(running) })
+	group.Go(func() error { return s.certificate.Run(running) })
 	group.Go(func() error {
+		if err := s.certificate.Wait(running); err != nil {
+			return nil //nolint:nilerr // it was told to end before it could begin
+		}
 		if err := s.generic.PrepareRun().RunWithContext(running); err != nil {
 			return fmt.Errorf("serving: %w", err)
 		}

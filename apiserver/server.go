@@ -25,6 +25,7 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/storage"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream"
+	"github.com/ambient-code/ambient-kube/certs/serving"
 )
 
 type completedConfig struct {
@@ -54,6 +55,8 @@ type Server struct {
 	config CompletedConfig
 	// term tells people who serves.
 	term termDetail
+	// certificate is what the server shows.
+	certificate serving.Source
 }
 
 // New makes a server that is not running yet. The context bounds what must be
@@ -148,9 +151,14 @@ func (c CompletedConfig) wire(client *upstream.Client, converter managedfields.T
 	if err != nil {
 		return nil, fmt.Errorf("making the generic API server: %w", err)
 	}
-	server := &Server{generic: generic, client: client, backends: backends, events: events, namespacesSynced: namespaces.informer.HasSynced, config: c, term: termDetail{leadership: c.leadership}}
+	server := &Server{generic: generic, client: client, backends: backends, events: events, namespacesSynced: namespaces.informer.HasSynced, config: c, certificate: c.certificate, term: termDetail{leadership: c.leadership}}
 	if err := legacyregistry.CustomRegister(&stateCollector{backends: backends, term: &server.term}); err != nil {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
+	}
+	legacyregistry.RawMustRegister(serving.NewCollector(c.certificate))
+	published := healthz.NamedCheck("certificate-authority-published", func(*http.Request) error { return c.certificate.Published() })
+	if err := generic.AddReadyzChecks(published); err != nil {
+		return nil, fmt.Errorf("adding the readiness check of the certificate: %w", err)
 	}
 	feeds := feedsOf(backends)
 	server.arbiter = c.newArbiter(feeds, events)

@@ -128,8 +128,21 @@ func (a *Authority) CertificatePEM() []byte { return encodeCertificate(a.certifi
 // KeyPEM returns the authority's private key.
 func (a *Authority) KeyPEM() ([]byte, error) { return encodeKey(a.key) }
 
+// Certificate returns the authority's certificate, which is not to be changed.
+func (a *Authority) Certificate() *x509.Certificate { return a.certificate }
+
 // NotAfter is the moment when the authority expires.
 func (a *Authority) NotAfter() time.Time { return a.certificate.NotAfter }
+
+// RenewAt is when a successor should be made: two thirds of the way to NotAfter.
+func (a *Authority) RenewAt() time.Time { return renewAt(a.certificate) }
+
+// renewAt is when two thirds of a certificate's life are over, counted from when
+// it was made.
+func renewAt(certificate *x509.Certificate) time.Time {
+	made := certificate.NotBefore.Add(clockSkew)
+	return made.Add(certificate.NotAfter.Sub(made) / 3 * 2)
+}
 
 func newSerial() (*big.Int, error) {
 	// RFC 5280 allows 20 octets and wants a positive number.

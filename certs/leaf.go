@@ -47,6 +47,8 @@ type Pair struct {
 	KeyPEM         []byte
 	// NotAfter is the moment when the certificate expires.
 	NotAfter time.Time
+	// RenewAt is when a successor should be made, at two thirds of its life.
+	RenewAt time.Time
 }
 
 // Issue signs a leaf with a fresh key.
@@ -95,7 +97,7 @@ func (a *Authority) Issue(leaf Leaf) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the key of certificate %q: %w", leaf.CommonName, err)
 	}
-	return &Pair{CertificatePEM: encodeCertificate(der), KeyPEM: keyPEM, NotAfter: notAfter}, nil
+	return &Pair{CertificatePEM: encodeCertificate(der), KeyPEM: keyPEM, NotAfter: notAfter, RenewAt: now.Add(notAfter.Sub(now) / 3 * 2)}, nil
 }
 
 func (l Leaf) extendedUsages() ([]x509.ExtKeyUsage, error) {

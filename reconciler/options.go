@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/ambient-code/ambient-kube/certs/serving"
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
 	"github.com/ambient-code/ambient-kube/reconciler/baseline"
 	"github.com/ambient-code/ambient-kube/reconciler/project"
@@ -38,10 +39,10 @@ type Options struct {
 	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
 	// HealthBindAddress is where probes and metrics are served.
 	HealthBindAddress string
-	// WebhookBindAddress is where the webhooks are served, with the certificate in
-	// WebhookCertificateFile and its key in WebhookKeyFile; without a certificate
-	// there are no webhooks.
-	WebhookBindAddress, WebhookCertificateFile, WebhookKeyFile string
+	// WebhookBindAddress is where the webhooks are served, and WebhookCertificate
+	// what they show; without a certificate there are no webhooks.
+	WebhookBindAddress string
+	WebhookCertificate serving.Options
 	// WebhookExemptUsers may change what is projected: this process and the
 	// platform's operator.
 	WebhookExemptUsers []string
@@ -72,6 +73,7 @@ func NewOptions() Options {
 		RetryPeriod:        time.Second,
 		HealthBindAddress:  ":8081",
 		WebhookBindAddress: ":9443",
+		WebhookCertificate: serving.NewOptions(),
 		WebhookExemptUsers: []string{
 			"system:serviceaccount:ambient-system:ambient-kube-reconciler",
 			"system:serviceaccount:ambient-code:agentic-operator",
@@ -97,9 +99,10 @@ func (o Options) Validate() error {
 	required("lease-namespace", o.LeaseNamespace)
 	required("lease-name", o.LeaseName)
 	required("unassigned-namespace", o.UnassignedNamespace)
-	if (o.WebhookCertificateFile == "") != (o.WebhookKeyFile == "") {
+	if (o.WebhookCertificate.CertificateFile == "") != (o.WebhookCertificate.KeyFile == "") {
 		errs = append(errs, errors.New("--webhook-tls-cert-file and --webhook-tls-private-key-file go together"))
 	}
+	errs = append(errs, o.WebhookCertificate.Validate())
 	if o.Workers < 1 {
 		errs = append(errs, fmt.Errorf("--workers is %d, must be at least 1", o.Workers))
 	}
@@ -111,7 +114,7 @@ func (o Options) Validate() error {
 }
 
 // webhooks tells whether webhooks are served.
-func (o Options) webhooks() bool { return o.Mode == ModeKube && o.WebhookCertificateFile != "" }
+func (o Options) webhooks() bool { return o.Mode == ModeKube && o.WebhookCertificate.Chosen() }
 
 // restConfig returns how the API servers are reached. The number of workers, not
 // a rate, limits the requests.

@@ -25,6 +25,8 @@ type probes struct {
 	waiting string
 	// sources are what metrics are gathered from.
 	sources prometheus.Gatherers
+	// required must all be nil for the process to be ready.
+	required []func() error
 }
 
 var _ prometheus.Gatherer = (*probes)(nil)
@@ -42,6 +44,13 @@ func (p *probes) Gather() ([]*dto.MetricFamily, error) {
 	sources := p.sources
 	p.mutex.Unlock()
 	return sources.Gather()
+}
+
+// require adds what must be nil for the process to be ready.
+func (p *probes) require(condition func() error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.required = append(p.required, condition)
 }
 
 // electionTimeout is how long a lease may be expired until the process, which
@@ -71,8 +80,14 @@ func (p *probes) live(w http.ResponseWriter, request *http.Request) {
 // lease is ready, or else no roll-out would ever end.
 func (p *probes) ready(w http.ResponseWriter, _ *http.Request) {
 	p.mutex.Lock()
-	waiting := p.waiting
+	waiting, required := p.waiting, p.required
 	p.mutex.Unlock()
+	for _, condition := range required {
+		if err := condition(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+	}
 	if waiting != "" {
 		http.Error(w, "waiting for "+waiting, http.StatusServiceUnavailable)
 		return

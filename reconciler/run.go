@@ -67,7 +67,7 @@ func Run(ctx context.Context, o Options) error {
 		return ended(ctx, working, dryRun(working, c, registry, probes, serve))
 	}
 	serve(nil)
-	if err := o.serveWebhooks(serving, c, registry, &server, fail); err != nil {
+	if err := o.serveWebhooks(serving, c, registry, probes, &server, fail); err != nil {
 		return err
 	}
 	work := func(ctx context.Context) error {

@@ -20,6 +20,8 @@ func TestWrongValuesNameTheValidOnes(t *testing.T) {
 		{name: "a namespace policy", arguments: []string{"--namespace-policy=burn"}, want: []string{"retain", "delete"}},
 		{name: "no workers", arguments: []string{"--workers=0", "--kubeconfig=/dev/null"}, want: []string{"--workers", "at least 1"}},
 		{name: "a certificate without its key", arguments: []string{"--webhook-tls-cert-file=x", "--kubeconfig=/dev/null"}, want: []string{"--webhook-tls-private-key-file"}},
+		{name: "two sources of a certificate", arguments: []string{"--webhook-tls-cert-file=x", "--webhook-tls-private-key-file=y", "--certificate-secret=z", "--kubeconfig=/dev/null"}, want: []string{"--certificate-secret"}},
+		{name: "an authority that lives too short", arguments: []string{"--certificate-authority-lifetime=1h", "--kubeconfig=/dev/null"}, want: []string{"--certificate-authority-lifetime", "168h1m"}},
 		{name: "a kubeconfig that is not there", environment: map[string]string{"KUBECONFIG": "/does/not/exist"}, want: []string{"/does/not/exist"}},
 		{name: "an argument", arguments: []string{"surplus"}, want: []string{"surplus"}},
 	} {

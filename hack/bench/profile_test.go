@@ -51,7 +51,7 @@ func fetch(ctx context.Context, b *testing.B, stand *harness.Stand, path, file s
 	if err != nil {
 		return false, err
 	}
-	client := stand.DirectClient(stand.Administrator(b))
+	client := stand.DirectClient(b, stand.Administrator(b))
 	defer client.CloseIdleConnections()
 	answer, err := client.Do(request)
 	if err != nil {

@@ -3,7 +3,6 @@ package stack
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,13 +74,12 @@ func (s *Stack) extensionArguments() []string {
 		"--upstream-token-file=" + s.UpstreamTokenFile(),
 		// After a kill, creations wait for what may still be under way.
 		"--upstream-timeout=" + upstreamTimeout,
-		"--tls-cert-file=" + s.files.certificate(APIServerName),
-		"--tls-private-key-file=" + s.files.key(APIServerName),
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,
 		"--lease-namespace=" + Namespace,
 	}
+	arguments = append(arguments, s.certificateArguments("tls-cert-file", "tls-private-key-file", APIServerName)...)
 	if authority := s.UpstreamCAFile(); authority != "" {
 		return append(arguments, "--upstream-ca-file="+authority)
 	}
@@ -89,10 +87,12 @@ func (s *Stack) extensionArguments() []string {
 }
 
 // extensionTransport reaches API servers of ours directly.
-func (s *Stack) extensionTransport() *http.Transport {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(s.ExtensionAuthority().CertificatePEM())
-	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
+func (s *Stack) extensionTransport(ctx context.Context) (*http.Transport, error) {
+	roots, err := s.ServingRoots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}, nil
 }
 
 func (s *Stack) startExtension(ctx context.Context) (*process.Process, error) {
@@ -100,8 +100,11 @@ func (s *Stack) startExtension(ctx context.Context) (*process.Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	transport := s.extensionTransport()
 	ready := func(ctx context.Context) error {
+		transport, err := s.extensionTransport(ctx)
+		if err != nil {
+			return err
+		}
 		if err := probe(ctx, transport, "https://"+s.ExtensionAddress()+"/readyz"); err != nil {
 			return err
 		}
@@ -111,6 +114,15 @@ func (s *Stack) startExtension(ctx context.Context) (*process.Process, error) {
 		"--bind-address=127.0.0.1",
 		"--secure-port="+strconv.Itoa(s.extensionPort),
 	)...))
+}
+
+// certificateArguments say which certificate a program serves.
+func (s *Stack) certificateArguments(certificateOption, keyOption, program string) []string {
+	if s.options.CertificateFiles {
+		return []string{"--" + certificateOption + "=" + s.files.certificate(program), "--" + keyOption + "=" + s.files.key(program)}
+	}
+	// The webhooks are reached by this machine's address.
+	return []string{"--certificate-secret=" + AuthoritySecret, "--certificate-names=127.0.0.1"}
 }
 
 // available asks kube-apiserver whether it reaches our API.
@@ -183,15 +195,14 @@ func (s *Stack) startReconciler(ctx context.Context) (*process.Process, error) {
 	ready := func(ctx context.Context) error {
 		return probe(ctx, transport, "http://"+s.ReconcilerHealthAddress()+"/readyz")
 	}
-	return s.group.Start(ctx, s.spec(ReconcilerName, ready,
+	return s.group.Start(ctx, s.spec(ReconcilerName, ready, append(
+		s.certificateArguments("webhook-tls-cert-file", "webhook-tls-private-key-file", ReconcilerName),
 		"--kubeconfig="+s.files.kubeconfig(ReconcilerName),
 		"--lease-namespace="+Namespace,
 		"--health-bind-address="+s.ReconcilerHealthAddress(),
 		"--webhook-bind-address="+s.WebhookAddress(),
-		"--webhook-tls-cert-file="+s.files.certificate(ReconcilerName),
-		"--webhook-tls-private-key-file="+s.files.key(ReconcilerName),
 		"--webhook-exempt-users="+UserName(ReconcilerName)+","+UserName(OperatorAccount),
-	))
+	)...))
 }
 
 // probe expects a 200.

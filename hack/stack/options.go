@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/ambient-code/ambient-kube/certs"
 )
 
 const module = "module github.com/ambient-code/ambient-kube\n"
@@ -76,10 +78,44 @@ func (f files) kubeconfig(account string) string {
 }
 
 func (f files) certificate(program string) string {
-	return filepath.Join(f.directory, "pki", program+".crt")
+	return filepath.Join(f.directory, "pki", program, "tls.crt")
 }
 
-func (f files) key(program string) string { return filepath.Join(f.directory, "pki", program+".key") }
+func (f files) key(program string) string {
+	return filepath.Join(f.directory, "pki", program, "tls.key")
+}
+
+// replacePair replaces certificate and key of a program at once, as a kubelet
+// does: both are links through a link to a directory, and that is replaced.
+func (f files) replacePair(program string, pair *certs.Pair) error {
+	folder, err := os.MkdirTemp(filepath.Join(f.directory, "pki"), program+"-")
+	if err != nil {
+		return fmt.Errorf("making a directory for the certificate of %s: %w", program, err)
+	}
+	for name, data := range map[string][]byte{"tls.crt": pair.CertificatePEM, "tls.key": pair.KeyPEM} {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
+			return fmt.Errorf("keeping the certificate of %s: %w", program, err)
+		}
+	}
+	current := filepath.Join(f.directory, "pki", program)
+	former, err := os.Readlink(current)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("finding the certificate of %s: %w", program, err)
+	}
+	if err := os.Symlink(folder, folder+".link"); err != nil {
+		return fmt.Errorf("replacing the certificate of %s: %w", program, err)
+	}
+	if err := os.Rename(folder+".link", current); err != nil {
+		return fmt.Errorf("replacing the certificate of %s: %w", program, err)
+	}
+	if former == "" {
+		return nil
+	}
+	if err := os.RemoveAll(former); err != nil {
+		return fmt.Errorf("removing the former certificate of %s: %w", program, err)
+	}
+	return nil
+}
 
 // RecordsDirectory is where a stack in the directory keeps the records of its
 // processes: see process.ReadRecords.

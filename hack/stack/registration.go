@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -17,6 +18,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/ambient-code/ambient-kube/certs"
+	"github.com/ambient-code/ambient-kube/certs/rotation"
 	"github.com/ambient-code/ambient-kube/hack/controlplane"
 )
 
@@ -32,6 +34,9 @@ const (
 	// OperatorAccount is the ServiceAccount of the stand-in operator; those of
 	// our programs have the programs' names.
 	OperatorAccount = "ambient-operator"
+
+	// AuthoritySecret is the Secret of the certificate authority of our programs.
+	AuthoritySecret = "ambient-kube-ca"
 
 	// ServerName is the name that our API server's certificate bears.
 	ServerName = APIServerName + "." + Namespace + ".svc"
@@ -55,12 +60,15 @@ patches:
     kind: APIService
     name: %s
   patch: |-
-    - op: add
-      path: /spec/caBundle
-      value: %s
     - op: replace
       path: /spec/service/port
       value: %d
+`
+
+// apiServiceBundleTemplate follows, where certificates are in files.
+const apiServiceBundleTemplate = `    - op: add
+      path: /spec/caBundle
+      value: %s
 `
 
 // webhookTemplate points a webhook at this machine: without DNS there are no
@@ -73,21 +81,24 @@ const webhookTemplate = `- target:
       path: /webhooks/0/clientConfig
       value:
         url: https://%s%s
-        caBundle: %s
+`
+
+// webhookBundleTemplate follows, where certificates are in files.
+const webhookBundleTemplate = `        caBundle: %s
 `
 
 // register applies the manifests and makes what our programs need of the
-// cluster: a serving certificate and a kubeconfig for each account.
+// cluster: a kubeconfig for each account, and a serving certificate if it is in a
+// file.
 func (s *Stack) register(ctx context.Context) error {
-	authority := s.ExtensionAuthority()
-	if err := s.issue(authority, APIServerName, certs.Leaf{CommonName: ServerName, DNSNames: []string{ServerName}}); err != nil {
-		return err
+	var bundle []byte
+	if s.options.CertificateFiles {
+		if err := s.IssueCertificates(s.ExtensionAuthority()); err != nil {
+			return err
+		}
+		bundle = s.ExtensionAuthority().CertificatePEM()
 	}
-	loopback := certs.Leaf{CommonName: ReconcilerName, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	if err := s.issue(authority, ReconcilerName, loopback); err != nil {
-		return err
-	}
-	if err := s.applyManifests(ctx, authority.CertificatePEM()); err != nil {
+	if err := s.applyManifests(ctx, bundle); err != nil {
 		return err
 	}
 	client, err := kubernetes.NewForConfig(s.Config())
@@ -102,22 +113,46 @@ func (s *Stack) register(ctx context.Context) error {
 	return nil
 }
 
-// issue makes the serving certificate of one of our programs.
-func (s *Stack) issue(authority *certs.Authority, program string, leaf certs.Leaf) error {
-	leaf.Usage, leaf.Lifetime = certs.Server, certificateLifetime
-	pair, err := authority.Issue(leaf)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(s.files.key(program), pair.KeyPEM, 0o600); err != nil {
-		return fmt.Errorf("keeping the serving key of %s: %w", program, err)
-	}
-	if err := os.WriteFile(s.files.certificate(program), pair.CertificatePEM, 0o600); err != nil {
-		return fmt.Errorf("keeping the serving certificate of %s: %w", program, err)
+// IssueCertificates makes the files of the serving certificates of both our
+// programs, or replaces them while they run.
+func (s *Stack) IssueCertificates(authority *certs.Authority) error {
+	for program, leaf := range map[string]certs.Leaf{
+		APIServerName:  {CommonName: ServerName, DNSNames: []string{ServerName}},
+		ReconcilerName: {CommonName: ReconcilerName, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}},
+	} {
+		leaf.Usage, leaf.Lifetime = certs.Server, certificateLifetime
+		pair, err := authority.Issue(leaf)
+		if err != nil {
+			return err
+		}
+		if err := s.files.replacePair(program, pair); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// ServingRoots returns whom clients of our programs trust now.
+func (s *Stack) ServingRoots(ctx context.Context) (*x509.CertPool, error) {
+	bundle := s.ExtensionAuthority().CertificatePEM()
+	if !s.options.CertificateFiles {
+		client, err := kubernetes.NewForConfig(s.Config())
+		if err != nil {
+			return nil, fmt.Errorf("making a client: %w", err)
+		}
+		held, err := client.CoreV1().Secrets(Namespace).Get(ctx, AuthoritySecret, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("reading the certificate authority: %w", err)
+		}
+		bundle = held.Data[rotation.BundleKey]
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	return roots, nil
+}
+
+// applyManifests applies the local overlay. Without a bundle, our programs write
+// the caBundles.
 func (s *Stack) applyManifests(ctx context.Context, caBundle []byte) error {
 	// kustomize takes relative paths only, and compares them with real ones.
 	from, err := filepath.EvalSymlinks(s.files.registration())
@@ -132,17 +167,22 @@ func (s *Stack) applyManifests(ctx context.Context, caBundle []byte) error {
 	if err != nil {
 		return fmt.Errorf("finding the manifests: %w", err)
 	}
-	bundle := base64.StdEncoding.EncodeToString(caBundle)
+	withBundle := func(text, template string) string {
+		if len(caBundle) == 0 {
+			return text
+		}
+		return text + fmt.Sprintf(template, base64.StdEncoding.EncodeToString(caBundle))
+	}
 	port := s.extensionPort
 	if s.options.ReplicasAt != "" {
 		port = servicePort
 	}
-	text := fmt.Sprintf(registrationTemplate, overlay, apiServiceName, bundle, port)
+	text := withBundle(fmt.Sprintf(registrationTemplate, overlay, apiServiceName, port), apiServiceBundleTemplate)
 	if s.options.ReplicasAt != "" {
 		text += replicasTemplate
 	}
 	for _, name := range slices.Sorted(maps.Keys(webhookConfigurations)) {
-		text += fmt.Sprintf(webhookTemplate, name, s.WebhookAddress(), webhookConfigurations[name], bundle)
+		text += withBundle(fmt.Sprintf(webhookTemplate, name, s.WebhookAddress(), webhookConfigurations[name]), webhookBundleTemplate)
 	}
 	if err := os.WriteFile(filepath.Join(from, "kustomization.yaml"), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing the registration: %w", err)

@@ -20,7 +20,7 @@ import (
 func TestRegistration(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	s := &Stack{options: Options{Directory: t.TempDir()}}
+	s := &Stack{options: Options{Directory: t.TempDir(), CertificateFiles: true}}
 	if err := s.prepare(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +93,11 @@ func TestRegistration(t *testing.T) {
 			{ReconcilerName, "update", "leases.coordination.k8s.io/" + APIServerName + "/-n/" + Namespace, false},
 			{APIServerName, "get", "configmaps/extension-apiserver-authentication/-n/kube-system", true},
 			{APIServerName, "get", "secrets", false},
+			{APIServerName, "update", "secrets/" + AuthoritySecret + "/-n/" + Namespace, true},
+			{APIServerName, "get", "secrets/other/-n/" + Namespace, false},
+			{APIServerName, "patch", "apiservices.apiregistration.k8s.io/" + apiServiceName, true},
+			{APIServerName, "patch", "apiservices.apiregistration.k8s.io/v1.apps", false},
+			{APIServerName, "patch", "validatingwebhookconfigurations.admissionregistration.k8s.io/ambient-agenticsessions", false},
 			{APIServerName, "delete", "namespaces", false},
 			{ReconcilerName, "patch", "sessions.ambient.io/--subresource=status", true},
 			{ReconcilerName, "patch", "sessions.ambient.io", false},
@@ -101,6 +106,11 @@ func TestRegistration(t *testing.T) {
 			{ReconcilerName, "list", "secrets/ambient-runner-secrets", true},
 			{ReconcilerName, "get", "secrets/ambient-runner-secrets", false},
 			{ReconcilerName, "list", "secrets/other", false},
+			{ReconcilerName, "update", "secrets/" + AuthoritySecret + "/-n/" + Namespace, true},
+			{ReconcilerName, "get", "secrets/" + AuthoritySecret + "/-n/kube-system", false},
+			{ReconcilerName, "patch", "validatingwebhookconfigurations.admissionregistration.k8s.io/ambient-agenticsessions", true},
+			{ReconcilerName, "patch", "validatingwebhookconfigurations.admissionregistration.k8s.io/other", false},
+			{ReconcilerName, "patch", "apiservices.apiregistration.k8s.io/" + apiServiceName, false},
 			{ReconcilerName, "list", "secrets", false},
 			{ReconcilerName, "delete", "namespaces", false},
 			{ReconcilerName, "bind", "clusterroles.rbac.authorization.k8s.io/ambient-project-view", true},

@@ -80,8 +80,11 @@ func (s *Stack) StartReplica(ctx context.Context, pod string, arguments ...strin
 	if err != nil {
 		return nil, err
 	}
-	transport := s.extensionTransport()
 	ready := func(ctx context.Context) error {
+		transport, err := s.extensionTransport(ctx)
+		if err != nil {
+			return err
+		}
 		return probe(ctx, transport, "https://"+s.ReplicaAddress(port)+"/readyz")
 	}
 	spec := s.spec(APIServerName, ready, append(append(s.extensionArguments(),

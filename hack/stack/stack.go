@@ -89,6 +89,9 @@ type Options struct {
 	// Audit makes kube-apiserver write down what our accounts ask of it: see
 	// AuditLog.
 	Audit bool
+	// CertificateFiles lets our programs serve certificates in files, as made by
+	// somebody else, in place of their own.
+	CertificateFiles bool
 	// Progress, if set, is told what is about to be done.
 	Progress func(step string)
 }

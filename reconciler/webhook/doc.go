@@ -2,7 +2,7 @@
 // made: an AgenticSession that is projected from a Session is changed there, and
 // the namespace of a project is not deleted while the project exists.
 //
-// It owns the paths, the answers and the server with its certificate. Every
+// It owns the paths, the answers and the server, but not its certificate. Every
 // process serves, whoever leads: an answer needs nothing but the question and
 // one look at the native API. It must not know queues or informers.
 //

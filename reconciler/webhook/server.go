@@ -9,12 +9,15 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/client/versioned"
+	"github.com/ambient-code/ambient-kube/certs/serving"
 )
 
 // Paths of the webhooks, as their configurations name them.
@@ -34,9 +37,8 @@ const (
 type Options struct {
 	// Address is where it listens.
 	Address string
-	// CertificateFile and KeyFile hold the serving certificate, PEM. They may be
-	// replaced while the server runs.
-	CertificateFile, KeyFile string
+	// Certificate is what it shows; it may change while the server runs.
+	Certificate serving.Source
 	// Exempt are the users who may change what the reconciler owns of an
 	// AgenticSession: the reconciler itself and the platform's operator.
 	Exempt []string
@@ -48,25 +50,30 @@ type Options struct {
 
 // Server answers admission reviews.
 type Server struct {
-	listener net.Listener
-	server   *http.Server
+	listener    net.Listener
+	server      *http.Server
+	certificate serving.Source
+	handshakes  *dynamiccertificates.DynamicServingCertificateController
 }
 
 // Listen opens the port: from then on connections wait to be served.
 func Listen(options Options) (*Server, error) {
-	pair, err := newCertificate(options.CertificateFile, options.KeyFile)
-	if err != nil {
-		return nil, err
-	}
 	listener, err := net.Listen("tcp", options.Address)
 	if err != nil {
 		return nil, fmt.Errorf("opening --webhook-bind-address: %w", err)
 	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	handshakes := dynamiccertificates.NewDynamicServingCertificateController(config, nil, options.Certificate, nil, nil)
+	options.Certificate.AddListener(handshakes)
+	config = config.Clone()
+	config.GetConfigForClient = handshakes.GetConfigForClient
 	return &Server{
-		listener: listener,
+		listener:    listener,
+		certificate: options.Certificate,
+		handshakes:  handshakes,
 		server: &http.Server{
 			Handler:           newHandler(options),
-			TLSConfig:         &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12},
+			TLSConfig:         config,
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       readTimeout,
 			ErrorLog:          log.New(complaints{}, "", 0),
@@ -74,8 +81,20 @@ func Listen(options Options) (*Server, error) {
 	}, nil
 }
 
-// Serve answers until ctx ends; what is under way then gets a moment to finish.
+// Serve answers until ctx ends; what is under way then gets a moment to finish. It
+// waits until there is a certificate, which is run by somebody else.
 func (s *Server) Serve(ctx context.Context) error {
+	if err := s.certificate.Wait(ctx); err != nil {
+		return errors.Join(ignoreEnd(ctx, err), s.listener.Close())
+	}
+	if err := s.handshakes.RunOnce(); err != nil {
+		return errors.Join(fmt.Errorf("loading the serving certificate: %w", err), s.listener.Close())
+	}
+	var loading sync.WaitGroup
+	defer loading.Wait()
+	following, stopFollowing := context.WithCancel(ctx)
+	defer stopFollowing()
+	loading.Go(func() { s.handshakes.Run(1, following.Done()) })
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.server.ServeTLS(s.listener, "", "") }()
 	select {
@@ -92,6 +111,14 @@ func (s *Server) Serve(ctx context.Context) error {
 		return fmt.Errorf("serving webhooks: %w", err)
 	}
 	return nil
+}
+
+// ignoreEnd drops the error by which something says that it was told to end.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // complaints are about clients that break off or trust another authority.

@@ -27,6 +27,7 @@ var unasked = map[string]string{
 	"create rolebindings.rbac.authorization.k8s.io":                     "asked for within an apply of what is not there yet",
 	"get namespaces": "asked for when somebody else makes the namespace at the same moment",
 	"patch leases.coordination.k8s.io/ambient-kube-reconciler in ambient-system": "asked for when a brake holds removals back",
+	"update secrets/ambient-kube-ca in ambient-system":                           "asked for when it is this program that rotates the certificate authority",
 }
 
 // fallback is why a list may go unused.

@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -68,14 +67,17 @@ func (s *Stand) Do(t testing.TB, request Request) Answer {
 // but those in its headers and the given certificate, which may be nil.
 func (s *Stand) DoDirectly(t testing.TB, certificate *tls.Certificate, request Request) Answer {
 	t.Helper()
-	return send(t, s.DirectClient(certificate), "https://"+s.Stack.ExtensionAddress(), request)
+	return send(t, s.DirectClient(t, certificate), "https://"+s.Stack.ExtensionAddress(), request)
 }
 
 // DirectClient returns a client of our API server itself that shows the given
 // certificate, which may be nil.
-func (s *Stand) DirectClient(certificate *tls.Certificate) *http.Client {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(s.Stack.ExtensionAuthority().CertificatePEM())
+func (s *Stand) DirectClient(t testing.TB, certificate *tls.Certificate) *http.Client {
+	t.Helper()
+	roots, err := s.Stack.ServingRoots(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	settings := &tls.Config{RootCAs: roots, ServerName: stack.ServerName, MinVersion: tls.VersionTLS12}
 	if certificate != nil {
 		settings.Certificates = []tls.Certificate{*certificate}
