@@ -62,7 +62,7 @@ func newFleet(t *testing.T, prefix string) *fleet {
 // keep it: those that refuse do not.
 func keepingClient(t *testing.T) *http.Client {
 	t.Helper()
-	client := stand.DirectClient(stand.Administrator(t))
+	client := stand.DirectClient(t, stand.Administrator(t))
 	transport, is := client.Transport.(*http.Transport)
 	if !is {
 		t.Fatalf("the transport is a %T", client.Transport)
