@@ -13,6 +13,7 @@ import (
 	"k8s.io/component-base/metrics"
 
 	"github.com/ambient-code/ambient-kube/apiserver"
+	"github.com/ambient-code/ambient-kube/certs/serving"
 	"github.com/ambient-code/ambient-kube/reconciler"
 	"github.com/ambient-code/ambient-kube/release"
 )
@@ -51,7 +52,7 @@ func All() ([]Metric, error) {
 		name       string
 		collectors []prometheus.Collector
 	}{{APIServer, server.collectors}, {Reconciler, projection.collectors}} {
-		for _, collector := range append(program.collectors, release.NewCollector()) {
+		for _, collector := range append(program.collectors, release.NewCollector(), serving.NewCollector(nil)) {
 			described, err := describe(collector)
 			if err != nil {
 				return nil, err
