@@ -10,7 +10,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/ambient-code/ambient-kube/certs"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
+	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
 // forged are the headers by which the front proxy names the user.
@@ -24,7 +26,7 @@ func TestForgedFrontProxyHeaders(t *testing.T) {
 	newSession(t, project, "secret")
 	path := "/apis/ambient.io/v1alpha1/namespaces/" + project + "/sessions"
 	pki := filepath.Join(filepath.Dir(stand.Stack.Kubeconfig()), "pki")
-	ours := loadPair(t, filepath.Join(pki, "ambient-kube-apiserver"))
+	ours := ourPair(t)
 	proxy := loadPair(t, filepath.Join(pki, "front-proxy-client"))
 	for name, test := range map[string]struct {
 		certificate *tls.Certificate
@@ -48,6 +50,28 @@ func TestForgedFrontProxyHeaders(t *testing.T) {
 		})
 	}
 	getSession(t, project, "secret")
+}
+
+// ourPair is a client's certificate by the authority that our programs keep.
+func ourPair(t *testing.T) tls.Certificate {
+	t.Helper()
+	secret, err := stand.Kubernetes.CoreV1().Secrets(stack.Namespace).Get(t.Context(), stack.AuthoritySecret, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := certs.ParseAuthority(secret.Data["tls.crt"], secret.Data["tls.key"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := authority.Issue(certs.Leaf{CommonName: "front-proxy", Usage: certs.Client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(leaf.CertificatePEM, leaf.KeyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
 }
 
 func loadPair(t *testing.T, path string) tls.Certificate {
