@@ -43,7 +43,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return harness.Main(m, harness.Options{
-		Stack:   stack.Options{ReplicasAt: address, Without: []string{stack.OperatorName, stack.ReconcilerName}},
+		// Requests are sent before the first replica could have made its certificate.
+		Stack:   stack.Options{ReplicasAt: address, CertificateFiles: true, Without: []string{stack.OperatorName, stack.ReconcilerName}},
 		Prepare: prepare,
 		Allowed: append(harness.Outages(),
 			harness.Allowed{Process: controlplane.APIServerName, Pattern: regexp.MustCompile(`(v1alpha1\.ambient\.io|ambient-kube-apiserver)`), Why: "a replica was killed"},
