@@ -14,10 +14,6 @@ const (
 	AllowBurnAnnotation = "ambient.io/allow-burn"
 	// AdoptAnnotation, "true" on a Namespace, lets a Project of that name use it.
 	AdoptAnnotation = "ambient.io/adopt"
-	// RestoreNameAnnotation, in a write of the status of a Session that goes by its
-	// id, gives the Session the name back that it lost together with its record
-	// upstream. It is never stored, and refused in any other write.
-	RestoreNameAnnotation = "ambient.io/restore-name"
 	// ManagedByLabel names who made a namespace for a project.
 	ManagedByLabel = "ambient-code.io/managed-by"
 	// ManagedByReconciler is the value of ManagedByLabel on our namespaces.
