@@ -127,7 +127,7 @@ func (s *Server) lead(ctx context.Context) error {
 	epoch, err := s.config.claimEpoch(ctx)
 	switch {
 	case ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // it failed because it was told to end
 	case err != nil:
 		return err
 	}
