@@ -16,7 +16,7 @@ import (
 func requests(b *testing.B, stand *harness.Stand) map[string]int64 {
 	b.Helper()
 	counts := map[string]int64{}
-	for _, event := range stand.Requests(b, stack.UserName(stack.ReconcilerName)) {
+	for _, event := range harness.Requests(b, stand.Stack.AuditLog(), stack.UserName(stack.ReconcilerName)) {
 		if event.ObjectRef.Resource == "leases" {
 			continue
 		}

@@ -9,11 +9,11 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 )
 
-// Requests returns what a user has asked of kube-apiserver's resources since the
-// stand, which must have an audit log, was started.
-func (s *Stand) Requests(t testing.TB, user string) []*auditv1.Event {
+// Requests returns what a user has asked of kube-apiserver's resources, from its audit
+// log.
+func Requests(t testing.TB, log, user string) []*auditv1.Event {
 	t.Helper()
-	content, err := os.ReadFile(s.Stack.AuditLog())
+	content, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,6 @@
 package harness
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -69,30 +64,6 @@ func rightsOf(rules []rbacv1.PolicyRule, namespace string) []right {
 	return rights
 }
 
-// requests returns the requests for resources in the audit log that a user made.
-func requests(log, user string) (events []*auditv1.Event, err error) {
-	file, err := os.Open(log)
-	if err != nil {
-		return nil, fmt.Errorf("opening the audit log: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	scanner := bufio.NewScanner(file)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		var event auditv1.Event
-		if err := json.Unmarshal(scanner.Bytes(), &event); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", scanner.Text(), err)
-		}
-		if event.User.Username == user && event.ObjectRef != nil && event.ObjectRef.Resource != "" {
-			events = append(events, &event)
-		}
-	}
-	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("reading the audit log: %w", err)
-	}
-	return events, nil
-}
-
 // CheckRights compares the rights that the ClusterRole and the Role of an account
 // in the namespace give, both named as it is, with what it was seen to ask in the
 // audit log: each must have been used, and nothing may have been refused. A right
@@ -109,10 +80,7 @@ func CheckRights(t testing.TB, client kubernetes.Interface, log, namespace, acco
 	}
 	given := append(rightsOf(cluster.Rules, ""), rightsOf(local.Rules, namespace)...)
 	used := map[right]bool{}
-	made, err := requests(log, "system:serviceaccount:"+namespace+":"+account)
-	if err != nil {
-		t.Fatal(err)
-	}
+	made := Requests(t, log, "system:serviceaccount:"+namespace+":"+account)
 	for _, event := range made {
 		if event.Annotations["authorization.k8s.io/decision"] == "forbid" {
 			t.Errorf("%s lacks the right to %s %+v", account, event.Verb, *event.ObjectRef)
