@@ -56,6 +56,20 @@ kind: Kustomization
 resources:
 - %s
 patches:
+`
+
+// processTemplate lets kube-apiserver reach a process of this machine: under a name
+// that means it, at a port of its own. Replicas are reached as in a cluster, by the
+// Service of the manifests.
+const processTemplate = `- target:
+    kind: Service
+    name: %s
+  patch: |-
+    - op: replace
+      path: /spec
+      value:
+        type: ExternalName
+        externalName: 127.0.0.1
 - target:
     kind: APIService
     name: %s
@@ -66,7 +80,11 @@ patches:
 `
 
 // apiServiceBundleTemplate follows, where certificates are in files.
-const apiServiceBundleTemplate = `    - op: add
+const apiServiceBundleTemplate = `- target:
+    kind: APIService
+    name: ` + apiServiceName + `
+  patch: |-
+    - op: add
       path: /spec/caBundle
       value: %s
 `
@@ -173,14 +191,11 @@ func (s *Stack) applyManifests(ctx context.Context, caBundle []byte) error {
 		}
 		return text + fmt.Sprintf(template, base64.StdEncoding.EncodeToString(caBundle))
 	}
-	port := s.extensionPort
-	if s.options.ReplicasAt != "" {
-		port = servicePort
+	text := fmt.Sprintf(registrationTemplate, overlay)
+	if s.options.ReplicasAt == "" {
+		text += fmt.Sprintf(processTemplate, APIServerName, apiServiceName, s.extensionPort)
 	}
-	text := withBundle(fmt.Sprintf(registrationTemplate, overlay, apiServiceName, port), apiServiceBundleTemplate)
-	if s.options.ReplicasAt != "" {
-		text += replicasTemplate
-	}
+	text = withBundle(text, apiServiceBundleTemplate)
 	for _, name := range slices.Sorted(maps.Keys(webhookConfigurations)) {
 		text += withBundle(fmt.Sprintf(webhookTemplate, name, s.WebhookAddress(), webhookConfigurations[name]), webhookBundleTemplate)
 	}

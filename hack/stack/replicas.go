@@ -9,27 +9,6 @@ import (
 	"github.com/ambient-code/ambient-kube/hack/process"
 )
 
-// servicePort is the port of the Service that replicas are reached by.
-const servicePort = 443
-
-// replicasTemplate registers our API as in a cluster.
-const replicasTemplate = `- target:
-    kind: Service
-    name: ambient-kube-apiserver
-  patch: |-
-    - op: replace
-      path: /spec
-      value:
-        selector:
-          app.kubernetes.io/name: ambient-kube-apiserver
-          ambient.io/serving: "true"
-        publishNotReadyAddresses: true
-        ports:
-        - name: https
-          port: 443
-          targetPort: https
-`
-
 // replicaArguments make kube-apiserver dial the endpoints of Services.
 func (s *Stack) replicaArguments() []string {
 	if s.options.ReplicasAt == "" {
