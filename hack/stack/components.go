@@ -14,12 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"k8s.io/client-go/kubernetes"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
+	"github.com/ambient-code/ambient-kube/hack/health"
 	"github.com/ambient-code/ambient-kube/hack/process"
 )
 
@@ -48,22 +46,10 @@ func (s *Stack) startUpstream(ctx context.Context) (*process.Process, error) {
 	))
 }
 
-func (s *Stack) upstreamReady(ctx context.Context) (err error) {
-	connection, err := grpc.NewClient(s.UpstreamAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return fmt.Errorf("connecting to the upstream: %w", err)
-	}
-	defer func() { err = errors.Join(err, connection.Close()) }()
+func (s *Stack) upstreamReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	answer, err := healthv1.NewHealthClient(connection).Check(ctx, &healthv1.HealthCheckRequest{})
-	if err != nil {
-		return fmt.Errorf("asking for the upstream's health: %w", err)
-	}
-	if answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("the upstream's health is %v", answer.GetStatus())
-	}
-	return nil
+	return health.Check(ctx, s.UpstreamAddress())
 }
 
 // extensionArguments are what an API server of ours is told on this machine.

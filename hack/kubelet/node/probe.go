@@ -11,10 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/ambient-code/ambient-kube/hack/health"
 )
 
 // check is one of a container's probes, and how it went.
@@ -102,7 +101,7 @@ func (w *worker) ask(ctx context.Context, probe *corev1.Probe) error {
 		scheme := strings.ToLower(string(probe.HTTPGet.Scheme))
 		return get(ctx, scheme+"://"+net.JoinHostPort(w.local.String(), port)+probe.HTTPGet.Path)
 	case probe.GRPC != nil:
-		return healthy(ctx, net.JoinHostPort(w.local.String(), strconv.Itoa(int(probe.GRPC.Port))))
+		return health.Check(ctx, net.JoinHostPort(w.local.String(), strconv.Itoa(int(probe.GRPC.Port))))
 	}
 	return errors.New("this kind of probe is not known here")
 }
@@ -123,22 +122,6 @@ func get(ctx context.Context, url string) error {
 	}
 	if response.StatusCode >= http.StatusBadRequest {
 		return fmt.Errorf("it answers %s", response.Status)
-	}
-	return nil
-}
-
-func healthy(ctx context.Context, address string) (err error) {
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return fmt.Errorf("connecting: %w", err)
-	}
-	defer func() { err = errors.Join(err, connection.Close()) }()
-	answer, err := healthv1.NewHealthClient(connection).Check(ctx, &healthv1.HealthCheckRequest{})
-	if err != nil {
-		return fmt.Errorf("asking: %w", err)
-	}
-	if answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("it is %v", answer.GetStatus())
 	}
 	return nil
 }
