@@ -66,6 +66,7 @@ type Config struct {
 	codecs  serializer.CodecFactory
 	options *Options
 	client  kubernetes.Interface
+	dynamic dynamic.Interface
 	cluster types.UID
 	// leadership is the part in the election, gate what it lets pass, pods the labels
 	// that follow from it.
@@ -106,6 +107,9 @@ func (o *Options) Config(ctx context.Context) (*Config, error) {
 	var err error
 	if config.client, err = kubernetes.NewForConfig(generic.ClientConfig); err != nil {
 		return nil, fmt.Errorf("making a client of the cluster: %w", err)
+	}
+	if config.dynamic, err = dynamic.NewForConfig(generic.ClientConfig); err != nil {
+		return nil, fmt.Errorf("making a dynamic client of the cluster: %w", err)
 	}
 	host, err := config.meetCluster(ctx)
 	if err != nil {
@@ -156,13 +160,10 @@ func (o *Options) applyServing(config *Config) error {
 	if err := o.Traces.ApplyTo(nil, &generic.Config); err != nil {
 		return fmt.Errorf("tracing: %w", err)
 	}
-	dynamicClient, err := dynamic.NewForConfig(generic.ClientConfig)
-	if err != nil {
-		return fmt.Errorf("making a dynamic client of the cluster: %w", err)
-	}
+	var err error
 	if config.certificate, err = o.certificate().New(serving.Server{
 		Namespace: o.LeaseNamespace, Service: component, Targets: []publish.Target{publish.APIService(apiServiceName)},
-		Client: config.client, Dynamic: dynamicClient,
+		Client: config.client, Dynamic: config.dynamic,
 	}); err != nil {
 		return fmt.Errorf("preparing the serving certificate: %w", err)
 	}
@@ -194,15 +195,11 @@ func (o *Options) applyAdmission(config *Config, host *version.Version) error {
 	if host.LessThan(mutatingPolicyVersion) {
 		o.Admission.DefaultOffPlugins.Insert(mutatingadmissionpolicy.PluginName)
 	}
-	dynamicClient, err := dynamic.NewForConfig(config.generic.ClientConfig)
-	if err != nil {
-		return fmt.Errorf("making a dynamic client of the cluster: %w", err)
-	}
 	resourcequota.Register(o.Admission.Plugins)
 	o.Admission.RecommendedPluginOrder = append(o.Admission.RecommendedPluginOrder, resourcequota.PluginName)
 	generic := config.generic
 	client := admissionClient{config.client, o.UnassignedNamespace}
-	if err := o.Admission.ApplyTo(&generic.Config, generic.SharedInformerFactory, client, dynamicClient, generic.FeatureGate, generic.EffectiveVersion, countingQuota{}); err != nil {
+	if err := o.Admission.ApplyTo(&generic.Config, generic.SharedInformerFactory, client, config.dynamic, generic.FeatureGate, generic.EffectiveVersion, countingQuota{}); err != nil {
 		return fmt.Errorf("admission: %w", err)
 	}
 	return nil

@@ -22,10 +22,13 @@ var repairsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 	StabilityLevel: metrics.ALPHA,
 }, []string{"action"})
 
+// counters are the metrics of this package that need no server behind them.
+var counters = []metrics.Registerable{repairsTotal, releasesTotal}
+
 // RegisterMetrics registers every metric of the API server, without a server behind
 // them: they show what there is, not how it is.
 func RegisterMetrics(registry feedmetrics.Registry) error {
-	for _, metric := range append(upstream.Metrics(), repairsTotal, releasesTotal) {
+	for _, metric := range append(upstream.Metrics(), counters...) {
 		if err := registry.Register(metric); err != nil {
 			return fmt.Errorf("registering %s: %w", metric.FQName(), err)
 		}
@@ -39,7 +42,7 @@ func RegisterMetrics(registry feedmetrics.Registry) error {
 	return nil
 }
 
-var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(repairsTotal, releasesTotal) })
+var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(counters...) })
 
 var (
 	leaderDesc = metrics.NewDesc("ambient_kube_apiserver_leader", "1 while this replica leads and serves resources, 0 while it stands by.",
