@@ -153,10 +153,11 @@ func (f *Feed[R]) setLocked(id string, row R) (changed bool) {
 		h.first = time.Now()
 	}
 	h.version, h.missed, h.announced = f.clock, 0, false
-	if at := f.source.UpdatedAt(row); at.After(h.latest) {
+	at := f.source.UpdatedAt(row)
+	if at.After(h.latest) {
 		h.latest = at
 	}
-	if changed || !f.source.UpdatedAt(row).Equal(f.source.UpdatedAt(h.row)) {
+	if changed || !at.Equal(f.source.UpdatedAt(h.row)) {
 		// An equal row is not kept beside the one that was published.
 		h.row = row
 	}
