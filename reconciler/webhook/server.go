@@ -85,7 +85,11 @@ func Listen(options Options) (*Server, error) {
 // waits until there is a certificate, which is run by somebody else.
 func (s *Server) Serve(ctx context.Context) error {
 	if err := s.certificate.Wait(ctx); err != nil {
-		return errors.Join(ignoreEnd(ctx, err), s.listener.Close())
+		if ctx.Err() != nil {
+			// That is how it says that it was told to end.
+			err = nil
+		}
+		return errors.Join(err, s.listener.Close())
 	}
 	if err := s.handshakes.RunOnce(); err != nil {
 		return errors.Join(fmt.Errorf("loading the serving certificate: %w", err), s.listener.Close())
@@ -111,14 +115,6 @@ func (s *Server) Serve(ctx context.Context) error {
 		return fmt.Errorf("serving webhooks: %w", err)
 	}
 	return nil
-}
-
-// ignoreEnd drops the error by which something says that it was told to end.
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // complaints are about clients that break off or trust another authority.
