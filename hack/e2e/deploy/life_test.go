@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,12 +33,8 @@ func TestTheLifeOfADeployment(t *testing.T) {
 	deployWithCertManager(t, overlay)
 	const project = "payments"
 	t.Run("sessions are served, and projected", func(t *testing.T) { sessionsAreProjected(t, project) })
-	if givesAuthority(t) {
-		overlay = "local"
-		t.Run("the programs make their own certificates from now on", func(t *testing.T) { here.mustMake(t, "deploy", "OVERLAY="+overlay) })
-		unasked["create secrets in ambient-system"] = "asked for by the program that comes first, of two"
-		unasked["update secrets/ambient-kube-ca in ambient-system"] = "asked for when the authority is renewed"
-	}
+	overlay = "local"
+	t.Run("the programs make their own certificates from now on", func(t *testing.T) { here.mustMake(t, "deploy", "OVERLAY="+overlay) })
 	t.Run("a second deployment changes nothing", func(t *testing.T) { deployAgain(t, overlay) })
 	t.Run("the release tells its version", versionsAreTold)
 	t.Run("policies for our kinds are enforced", policiesAreEnforced)
@@ -47,17 +42,6 @@ func TestTheLifeOfADeployment(t *testing.T) {
 	t.Run("the standby takes over when the leader's pod is deleted", theStandbyTakesOver)
 	t.Run("the rights suffice, and none is too many", rightsAreMinimal)
 	t.Run("it leaves without harm", func(t *testing.T) { itLeaves(t, overlay, project) })
-}
-
-// givesAuthority tells whether the manifests let our programs keep an authority of
-// their own, which they then make.
-func givesAuthority(t *testing.T) bool {
-	t.Helper()
-	rules, err := os.ReadFile(filepath.Join(here.repository, "manifests", "base", "rbac", "apiserver.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Contains(string(rules), "ambient-kube-ca")
 }
 
 func sessionsAreProjected(t *testing.T, project string) {
@@ -291,8 +275,10 @@ func (p *place) inside() *http.Client {
 // unasked are rights of our API server that no request shows, with the reason why each
 // is given.
 var unasked = map[string]string{
-	"patch events": "asked for when the same is to be told again",
+	"create secrets in ambient-system": "asked for by the program that comes first, of two",
+	"patch events":                     "asked for when the same is to be told again",
 	"patch leases.coordination.k8s.io/ambient-kube-apiserver in ambient-system": "asked for when a feed holds deletions back",
+	"update secrets/ambient-kube-ca in ambient-system":                          "asked for when the authority is renewed",
 }
 
 func rightsAreMinimal(t *testing.T) {
