@@ -136,10 +136,13 @@ func TestAnExpiredAuthorityIsReplacedAtOnce(t *testing.T) {
 
 	// With the next one waiting, that one signs.
 	advance(t, state, policy, true, "prepared")
-	next := state.next.Certificate()
 	clock.SetTime(state.Signing().NotAfter())
-	state.next, _ = certs.NewAuthority("ours", certs.WithClock(clock.Now), certs.WithLifetime(policy.AuthorityLifetime))
-	next = state.next.Certificate()
+	waiting, err := certs.NewAuthority("ours", certs.WithClock(clock.Now), certs.WithLifetime(policy.AuthorityLifetime))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.next = waiting
+	next := waiting.Certificate()
 	advance(t, state, policy, false, "signing")
 	if !state.Signing().Certificate().Equal(next) {
 		t.Error("another one than the next one signs")
