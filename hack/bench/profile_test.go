@@ -19,8 +19,8 @@ import (
 
 // profiled runs the function while our API server, which may be about to start,
 // records a CPU profile of so many seconds, and takes a heap profile and the metrics
-// afterwards: NAME.cpu, NAME.heap and NAME.metrics in AMBIENT_BENCH_PROFILES. Without that folder it only
-// runs the function, for a profile costs time itself.
+// afterwards: NAME.cpu, NAME.heap and NAME.metrics in AMBIENT_BENCH_PROFILES. Without
+// that folder it only runs the function, for a profile costs time itself.
 func profiled(b *testing.B, stand *harness.Stand, name string, seconds int, run func()) {
 	b.Helper()
 	folder := os.Getenv("AMBIENT_BENCH_PROFILES")
