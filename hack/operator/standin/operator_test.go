@@ -114,9 +114,9 @@ func TestOperatorDropsEventsOfUnmanagedNamespaces(t *testing.T) {
 }
 
 func TestOperatorRepeatsAPassThatMetAConflict(t *testing.T) {
-	s := newStand(t, fastOptions(), managedNamespace())
+	client := newFake(managedNamespace())
 	conflicts := map[string]int{}
-	s.client.PrependReactor("update", AgenticSessions.Resource, func(action clienttesting.Action) (bool, runtime.Object, error) {
+	client.PrependReactor("update", AgenticSessions.Resource, func(action clienttesting.Action) (bool, runtime.Object, error) {
 		kind := action.GetSubresource()
 		// Each phase's status and each clearing of annotations meets one.
 		if object, ok := action.(clienttesting.UpdateAction).GetObject().(*unstructured.Unstructured); ok {
@@ -132,6 +132,7 @@ func TestOperatorRepeatsAPassThatMetAConflict(t *testing.T) {
 		}
 		return false, nil, nil
 	})
+	s := startStand(t, fastOptions(), client)
 	s.create(secrets, secretObject())
 	object := sessionObject("s", map[string]any{"initialPrompt": "do it"})
 	s.create(AgenticSessions, object)

@@ -29,8 +29,14 @@ type stand struct {
 
 func newStand(t *testing.T, options Options, objects ...runtime.Object) *stand {
 	t.Helper()
+	return startStand(t, options, newFake(objects...))
+}
+
+// startStand runs the operator on a client that is whole by now: reactors must not be
+// added under its hands.
+func startStand(t *testing.T, options Options, client *fake.FakeDynamicClient) *stand {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
-	client := newFake(objects...)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, client, options) }()
