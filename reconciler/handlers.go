@@ -74,15 +74,23 @@ func (r *run) resourceChanges() cache.ResourceEventHandler {
 	}
 }
 
-// projectChanges: to the sessions, only that a project is there matters.
+// projectChanges: to the sessions, only that a project is there matters, and whose
+// it is.
 func (r *run) projectChanges() cache.ResourceEventHandler {
 	comeOrGone := func(object *v1alpha1.Project) {
 		r.projects.Add(object.Name)
 		r.touch(object.Name)
 	}
 	return changes[*v1alpha1.Project]{
-		added:   comeOrGone,
-		changed: func(_, after *v1alpha1.Project) { r.projects.Add(after.Name) },
+		added: comeOrGone,
+		changed: func(before, after *v1alpha1.Project) {
+			const wish = v1alpha1.ProjectIntoAnnotation
+			if before.Status.Cluster != after.Status.Cluster || before.Annotations[wish] != after.Annotations[wish] {
+				comeOrGone(after)
+				return
+			}
+			r.projects.Add(after.Name)
+		},
 		deleted: func(object *v1alpha1.Project, proof bool) {
 			if proof {
 				r.leftover.ProjectDeleted(object.Name)

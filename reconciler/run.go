@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -71,12 +73,16 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	work := func(ctx context.Context) error {
+		cluster, err := identity(ctx, c.kube)
+		if err != nil {
+			return err
+		}
 		leading.Set(1)
 		defer leading.Set(0)
 		// Every time in the lead begins with an empty memory.
 		term := prometheus.NewRegistry()
 		probes.gather(registry, term)
-		return newRun(o, c, term, probes).lead(ctx)
+		return newRun(o, c, cluster, term, probes).lead(ctx)
 	}
 	for {
 		if o.LeaderElect {
@@ -90,6 +96,21 @@ func Run(ctx context.Context, o Options) error {
 		klog.FromContext(ctx).Info("The lead was lost, all work ended; standing by")
 	}
 	return ended(ctx, working, err)
+}
+
+// identity returns the UID of the namespace kube-system, by which a cluster is
+// known; it waits until it is told.
+func identity(ctx context.Context, kube kubernetes.Interface) (string, error) {
+	for {
+		system, err := kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+		if err == nil {
+			return string(system.UID), nil
+		}
+		klog.FromContext(ctx).Info("The cluster's identity can't be read, will try again", "err", err.Error())
+		if !sleep(ctx, retryPause) {
+			return "", fmt.Errorf("reading the cluster's identity: %w", context.Cause(ctx))
+		}
+	}
 }
 
 // ended returns why the process ends: nil if it was asked to.
@@ -131,7 +152,7 @@ var (
 	namespaceLimits = brake.Limits{Window: 10 * time.Minute, Most: 1, Least: 2}
 )
 
-func newRun(o Options, c *clients, registry *prometheus.Registry, probes *probes) *run {
+func newRun(o Options, c *clients, cluster string, registry *prometheus.Registry, probes *probes) *run {
 	r := &run{options: o, clients: c, probes: probes, informers: newInformers(c)}
 	r.broadcast = record.NewBroadcaster()
 	r.events = recorder{
@@ -144,15 +165,18 @@ func newRun(o Options, c *clients, registry *prometheus.Registry, probes *probes
 
 	stores := project.Stores{Projects: r.informers.projects.GetStore(), Namespaces: r.informers.namespaces.GetStore(), Secrets: r.informers.secrets.GetStore()}
 	reserved := []string{o.LeaseNamespace, o.UnassignedNamespace}
-	r.gate = project.NewGate(stores, o.UnassignedNamespace, reserved...)
+	r.gate = project.NewGate(stores, cluster, o.UnassignedNamespace, reserved...)
 	r.leftover = &project.Leftover{
 		Policy: o.NamespacePolicy, Projects: c.ambient, Resources: c.dynamic, Kube: c.kube, Namespaces: stores.Namespaces,
 		Brake: r.guard.brake("namespaces", namespaceLimits, func() int { return len(stores.Namespaces.List()) }),
 	}
 	projectPasses := project.New(project.Options{
 		Projects: c.ambient, Kube: c.kube, Stores: stores, Gate: r.gate, Leftover: r.leftover, Events: r.events,
-		Reserved: reserved,
+		Cluster: cluster, Reserved: reserved,
 	})
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ambient_kube_reconciler_foreign_projects", Help: "Projects for which nothing is done, because another cluster projects them.",
+	}, func() float64 { return float64(projectPasses.Foreign()) }))
 	r.sessionPasses = session.New(session.Options{
 		Client:   session.NewClient(c.ambient, c.dynamic),
 		Sessions: r.informers.sessions.GetIndexer(), Resources: r.informers.resources.GetIndexer(),

@@ -600,6 +600,13 @@ func schema_apiserver_apis_ambient_v1alpha1_ProjectStatus(ref common.ReferenceCa
 							Format:      "",
 						},
 					},
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "UID of the namespace kube-system of the one cluster that the project is projected into. Empty as long as none has claimed it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"conditions": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{

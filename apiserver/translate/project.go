@@ -1,9 +1,11 @@
 package translate
 
 import (
+	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -41,9 +43,34 @@ func (t *Translator) Project(row *ambientv1.Project, generation int64) *v1alpha1
 		Phase:              row.GetStatus(),
 		UpstreamName:       row.GetName(),
 		Namespace:          reserved.Namespace,
-		Conditions:         withTranslated(reserved.Conditions, &project.ObjectMeta, &p),
+		Cluster:            string(reserved.ProjectedBy),
 	}
+	held := reserved.Conditions
+	if t.elsewhere(reserved.ProjectedBy) {
+		// What the other cluster has observed is true there.
+		project.Status.Namespace = ""
+		held = projectedElsewhere(&project.ObjectMeta, reserved.ProjectedBy)
+	}
+	project.Status.Conditions = withTranslated(held, &project.ObjectMeta, &p)
 	return project
+}
+
+// elsewhere tells whether the cluster that projects a project is not this one.
+func (t *Translator) elsewhere(projectedBy types.UID) bool {
+	return projectedBy != "" && projectedBy != t.options.Cluster
+}
+
+// projectedElsewhere says that a project is projected by another cluster.
+func projectedElsewhere(meta *metav1.ObjectMeta, owner types.UID) []metav1.Condition {
+	conditions := make([]metav1.Condition, 0, 3)
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionProjected} {
+		conditions = append(conditions, metav1.Condition{
+			Type: kind, Status: metav1.ConditionFalse, ObservedGeneration: meta.Generation, LastTransitionTime: meta.CreationTimestamp,
+			Reason:  v1alpha1.ReasonProjectedByAnotherCluster,
+			Message: fmt.Sprintf("The project is projected by the cluster whose namespace kube-system has the UID %s. To hand it over to this one, annotate it with %s and the UID of the namespace kube-system here.", owner, v1alpha1.ProjectIntoAnnotation),
+		})
+	}
+	return conditions
 }
 
 // withTranslated puts the computed condition behind the stored ones.
@@ -99,6 +126,9 @@ func (t *Translator) ProjectUpdate(row *ambientv1.Project, current, desired *v1a
 		also: func(r *Reserved) {
 			if current.Spec.DisplayName != desired.Spec.DisplayName {
 				r.DisplayName = desired.Spec.DisplayName
+			}
+			if r.ProjectedBy = types.UID(desired.Status.Cluster); t.elsewhere(r.ProjectedBy) {
+				return // its status is what the other cluster has observed
 			}
 			r.Namespace = desired.Status.Namespace
 			keepStatus(r, desired.Status.ObservedGeneration, current.Status.Conditions, desired.Status.Conditions)

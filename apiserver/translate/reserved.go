@@ -43,6 +43,9 @@ type Reserved struct {
 	Generation int64  `json:"generation,omitempty"`
 	SpecHash   string `json:"specHash,omitempty"`
 
+	// ProjectedBy is the one cluster that a project is projected into.
+	ProjectedBy types.UID `json:"projectedBy,omitempty"`
+
 	// Cluster is the cluster that the ClusterMetadata belongs to.
 	Cluster types.UID `json:"cluster,omitempty"`
 	ClusterMetadata

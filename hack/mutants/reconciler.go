@@ -126,6 +126,26 @@ func projectMutants() []mutant {
 	const project, settings = "reconciler/project/", "reconciler/settings/"
 	return []mutant{
 		{
+			name: "projects what another cluster projects", file: project + "claim.go",
+			old: "return project.Status.Cluster == \"\"", new: "return cluster != \"\"",
+			test: "TestDecision10OneClusterProjectsAProject",
+		},
+		{
+			name: "works on the sessions of another cluster's project", file: "reconciler/session/controller.go",
+			old: "if c.Gate.Obstacle(key.Namespace).Foreign {", new: "if c.Gate.Obstacle(key.Namespace).Foreign && key.ID == \"\" {",
+			test: "TestDecision10NothingIsDoneForTheSessionsOfAnotherClustersProject",
+		},
+		{
+			name: "revokes what another cluster's project grants", file: settings + "controller.go",
+			old: "if obstacle.Foreign {", new: "if obstacle.Foreign && namespace == \"\" {",
+			test: "TestDecision10NothingIsGrantedOrRevokedForAnotherClustersProject",
+		},
+		{
+			name: "overwrites what another cluster has observed of its project", file: "apiserver/translate/project.go",
+			old: "t.elsewhere(r.ProjectedBy) {\n\t\t\t\treturn", new: "r.ProjectedBy == \"\" {\n\t\t\t\treturn",
+			test: "TestDecision10TheStatusOfAProjectOfAnotherClusterIsKept",
+		},
+		{
 			name: "drops the brake", file: brake,
 			old: "if !b.tripped && !b.exceeds(now) {", new: "if !b.tripped {",
 			test: "TestHowManyPassUnasked",

@@ -26,6 +26,9 @@ type Options struct {
 	Kube     kubernetes.Interface
 	Stores   Stores
 	Gate     *Gate
+	// Cluster is the UID of the namespace kube-system of this cluster. It projects
+	// only the projects that it has claimed.
+	Cluster string
 	// Reserved are further namespaces that no project may use.
 	Reserved []string
 	// Leftover decides what becomes of the namespace of a project that is gone.
@@ -36,6 +39,7 @@ type Options struct {
 // Controller makes passes over Projects.
 type Controller struct {
 	Options
+	foreign foreign
 }
 
 // New returns a Controller.
@@ -49,9 +53,14 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	}
 	project, ok := object.(*v1alpha1.Project)
 	if !found || !ok {
+		c.foreign.forget(id)
 		return c.Leftover.reconcile(ctx, id)
 	}
 	c.Leftover.present(id)
+	project, err = c.claim(ctx, project)
+	if err != nil || project == nil {
+		return 0, err
+	}
 	now, err := c.project(ctx, project)
 	if err != nil {
 		return 0, err

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/reconciler/session"
 )
 
@@ -22,6 +23,7 @@ type Stores struct {
 // Gate knows whether a namespace may hold AgenticSessions.
 type Gate struct {
 	stores     Stores
+	cluster    string
 	unassigned string
 	reserved   []string
 
@@ -33,10 +35,10 @@ type Gate struct {
 
 var _ session.Gate = (*Gate)(nil)
 
-// NewGate returns a Gate. Sessions without a project are shown in the namespace
+// NewGate returns a Gate of the cluster with the UID. Sessions without a project are shown in the namespace
 // unassigned; reserved are further namespaces that no project may use.
-func NewGate(stores Stores, unassigned string, reserved ...string) *Gate {
-	return &Gate{stores: stores, unassigned: unassigned, reserved: reserved, secrets: map[types.UID]bool{}}
+func NewGate(stores Stores, cluster, unassigned string, reserved ...string) *Gate {
+	return &Gate{stores: stores, cluster: cluster, unassigned: unassigned, reserved: reserved, secrets: map[types.UID]bool{}}
 }
 
 // Obstacle implements session.Gate.
@@ -44,8 +46,16 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 	if namespace == g.unassigned {
 		return session.Obstacle{Reason: ReasonNoProject, Message: "The session belongs to no project, or to one whose name can't be a namespace."}
 	}
-	if _, found, err := g.stores.Projects.GetByKey(namespace); err != nil || !found {
+	shown, found, err := g.stores.Projects.GetByKey(namespace)
+	if err != nil || !found {
 		return session.Obstacle{Reason: ReasonNoProject, Message: fmt.Sprintf("There is no project %s.", namespace)}
+	}
+	if project, ok := shown.(*v1alpha1.Project); ok && project.Status.Cluster != g.cluster {
+		if Claims(project, g.cluster) {
+			return notReady(fmt.Sprintf("Project %s is not claimed by this cluster yet.", namespace))
+		}
+		state := stateElsewhere(namespace, project.Status.Cluster)
+		return session.Obstacle{Reason: state.reason, Message: state.message, Foreign: true}
 	}
 	if Reserved(namespace, g.reserved...) {
 		return session.Obstacle{Reason: ReasonReserved, Message: stateReserved(namespace).message}

@@ -120,6 +120,12 @@ func stateNotAdopted(name string) state {
 		"Namespace %s was there before the project and is not used. To allow it: kubectl annotate namespace %s %s=true", name, name, v1alpha1.AdoptAnnotation)}
 }
 
+func stateElsewhere(name, cluster string) state {
+	return state{reason: v1alpha1.ReasonProjectedByAnotherCluster, message: fmt.Sprintf(
+		"Project %s is projected by the cluster whose namespace kube-system has the UID %s; nothing is made for it here. To hand it over: kubectl annotate --overwrite projects.ambient.io %s %s=$(kubectl get namespace kube-system -o jsonpath={.metadata.uid})",
+		name, cluster, name, v1alpha1.ProjectIntoAnnotation)}
+}
+
 func stateTerminating(name string) state {
 	return state{reason: ReasonTerminating, message: fmt.Sprintf(
 		"Namespace %s is being deleted. It ends when the project's sessions are deleted, or when their deletion is allowed: kubectl annotate namespace %s %s=true",

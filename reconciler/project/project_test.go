@@ -62,7 +62,7 @@ func newStage(t *testing.T, policy Policy, project string, existing ...runtime.O
 		stores: Stores{Projects: newStore(), Namespaces: newStore(), Secrets: newStore()},
 	}
 	resources := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{agenticsession.Resource: "AgenticSessionList"})
-	s.gate = NewGate(s.stores, "ambient-unassigned", "leases")
+	s.gate = NewGate(s.stores, "", "ambient-unassigned", "leases")
 	s.leftover = &Leftover{Policy: policy, Projects: native, Resources: resources, Kube: s.kube, Namespaces: s.stores.Namespaces, Brake: s}
 	s.controller = New(Options{
 		Projects: native, Kube: s.kube, Stores: s.stores, Gate: s.gate, Leftover: s.leftover,

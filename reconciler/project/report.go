@@ -18,8 +18,7 @@ import (
 // Conditions returns the conditions known, with Ready and Projected saying the
 // same: the object is as it was asked for once it is projected.
 func Conditions(known []metav1.Condition, generation int64, ready bool, reason, message string) []metav1.Condition {
-	conditions := append([]metav1.Condition(nil), known...)
-	meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionTranslated)
+	conditions := own(known)
 	status := metav1.ConditionFalse
 	if ready {
 		status = metav1.ConditionTrue
@@ -29,6 +28,13 @@ func Conditions(known []metav1.Condition, generation int64, ready bool, reason, 
 			Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: generation,
 		})
 	}
+	return conditions
+}
+
+// own returns the conditions without the one that the API server computes.
+func own(conditions []metav1.Condition) []metav1.Condition {
+	conditions = append([]metav1.Condition(nil), conditions...)
+	meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionTranslated)
 	return conditions
 }
 
@@ -52,8 +58,7 @@ func ApplyConditions(conditions []metav1.Condition) []*applymetav1.ConditionAppl
 
 // SameConditions tells whether a and b differ in nothing that is applied.
 func SameConditions(known, wanted []metav1.Condition) bool {
-	known = append([]metav1.Condition(nil), known...)
-	meta.RemoveStatusCondition(&known, v1alpha1.ConditionTranslated)
+	known = own(known)
 	if len(known) != len(wanted) {
 		return false
 	}
@@ -64,6 +69,28 @@ func SameConditions(known, wanted []metav1.Condition) bool {
 		}
 	}
 	return true
+}
+
+// configured returns the whole status as a configuration to apply: what is left
+// out is taken away.
+func configured(from v1alpha1.ProjectStatus, conditions []metav1.Condition) *applyv1alpha1.ProjectStatusApplyConfiguration {
+	status := applyv1alpha1.ProjectStatus().WithConditions(ApplyConditions(conditions)...)
+	if from.ObservedGeneration != 0 {
+		status.WithObservedGeneration(from.ObservedGeneration)
+	}
+	if from.Phase != "" {
+		status.WithPhase(from.Phase)
+	}
+	if from.UpstreamName != "" {
+		status.WithUpstreamName(from.UpstreamName)
+	}
+	if from.Namespace != "" {
+		status.WithNamespace(from.Namespace)
+	}
+	if from.Cluster != "" {
+		status.WithCluster(from.Cluster)
+	}
+	return status
 }
 
 // report applies the Project's status, if it is not what it should be.
@@ -77,19 +104,8 @@ func (c *Controller) report(ctx context.Context, project *v1alpha1.Project, now 
 	if known.Namespace == namespace && known.ObservedGeneration == project.Generation && SameConditions(known.Conditions, conditions) {
 		return nil
 	}
-	// What is left out is taken away: the upstream's own text is repeated.
-	status := applyv1alpha1.ProjectStatus().
-		WithObservedGeneration(project.Generation).
-		WithConditions(ApplyConditions(conditions)...)
-	if known.Phase != "" {
-		status.WithPhase(known.Phase)
-	}
-	if known.UpstreamName != "" {
-		status.WithUpstreamName(known.UpstreamName)
-	}
-	if namespace != "" {
-		status.WithNamespace(namespace)
-	}
+	known.ObservedGeneration, known.Namespace = project.Generation, namespace
+	status := configured(known, conditions)
 	configuration := applyv1alpha1.Project(project.Name).
 		WithUID(project.UID).
 		WithResourceVersion(project.ResourceVersion).

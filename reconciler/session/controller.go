@@ -20,6 +20,9 @@ type Obstacle struct {
 	Reason, Message string
 	// Transient is true if the obstacle is expected to pass by itself, soon.
 	Transient bool
+	// Foreign is true if another cluster projects the session's project: nothing
+	// is written, made or deleted here.
+	Foreign bool
 }
 
 // Gate knows whether a namespace may hold AgenticSessions.
@@ -118,6 +121,9 @@ func (c *Controller) ResourceDeleted(resource *unstructured.Unstructured) {
 // another, 0 if none is due.
 func (c *Controller) Reconcile(ctx context.Context, key Key) (time.Duration, error) {
 	if key.ID == "" {
+		return 0, nil
+	}
+	if c.Gate.Obstacle(key.Namespace).Foreign {
 		return 0, nil
 	}
 	session, err := c.session(key)

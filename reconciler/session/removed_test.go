@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
@@ -101,4 +102,21 @@ func TestIDsThatDifferInCaseDoNotShareAName(t *testing.T) {
 	if len(w.resources) != 2 {
 		t.Errorf("%d AgenticSessions for two sessions", len(w.resources))
 	}
+}
+
+func TestDecision10NothingIsDoneForTheSessionsOfAnotherClustersProject(t *testing.T) {
+	w := newWorld(t)
+	w.addSession("a", id, "")
+	w.settle()
+	w.expectResource(true)
+	status := w.sessions["a"].Status.DeepCopy()
+	w.obstacle = Obstacle{Reason: "ProjectedByAnotherCluster", Message: "theirs", Foreign: true}
+	w.restart()
+	w.settle()
+	if after := w.sessions["a"].Status; !equality.Semantic.DeepEqual(after, *status) {
+		t.Errorf("the status became %+v", after)
+	}
+	delete(w.sessions, "a")
+	w.settle()
+	w.expectResource(true)
 }

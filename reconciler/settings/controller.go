@@ -88,6 +88,10 @@ func (c *Controller) present(namespace string) {
 
 // Reconcile makes one pass over the settings in the namespace.
 func (c *Controller) Reconcile(ctx context.Context, namespace string) (time.Duration, error) {
+	obstacle := c.Gate.Obstacle(namespace)
+	if obstacle.Foreign {
+		return 0, nil
+	}
 	object, found, err := c.Store.GetByKey(namespace + "/" + v1alpha1.ProjectSettingsName)
 	if err != nil {
 		return 0, fmt.Errorf("looking up the settings in %s: %w", namespace, err)
@@ -97,7 +101,6 @@ func (c *Controller) Reconcile(ctx context.Context, namespace string) (time.Dura
 		return c.removed(ctx, namespace)
 	}
 	c.present(namespace)
-	obstacle := c.Gate.Obstacle(namespace)
 	if obstacle.Transient {
 		return waiting, nil
 	}

@@ -224,6 +224,24 @@ func TestNothingIsGrantedInANamespaceThatIsNotTheProjects(t *testing.T) {
 	}
 }
 
+func TestDecision10NothingIsGrantedOrRevokedForAnotherClustersProject(t *testing.T) {
+	s := newStage(t, v1alpha1.GroupAccess{GroupName: "dev", Role: "view"})
+	s.reconcile()
+	s.obstacle = session.Obstacle{Reason: "ProjectedByAnotherCluster", Message: "theirs", Foreign: true}
+	s.kube.ClearActions()
+	s.native.ClearActions()
+	s.controller.Deleted(namespace)
+	if err := s.controller.Store.Replace(nil, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.controller.Reconcile(context.Background(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	if actions := append(s.kube.Actions(), s.native.Actions()...); len(actions) != 0 {
+		t.Errorf("done for another cluster's project: %v", actions)
+	}
+}
+
 func TestAtRestNothingIsWritten(t *testing.T) {
 	s := newStage(t, v1alpha1.GroupAccess{GroupName: "dev", Role: "view"})
 	s.reconcile()

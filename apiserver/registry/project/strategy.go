@@ -67,6 +67,10 @@ func (statusStrategy) PrepareForUpdate(_ context.Context, object, previous runti
 	if project.Status.UpstreamName == "" {
 		project.Status.UpstreamName = old.Status.UpstreamName
 	}
+	if project.Status.Cluster == "" {
+		// Who leaves the claim out does not give it up: another cluster would take it.
+		project.Status.Cluster = old.Status.Cluster
+	}
 }
 
 // ValidateUpdate implements rest.RESTUpdateStrategy.

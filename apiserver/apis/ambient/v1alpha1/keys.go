@@ -14,6 +14,9 @@ const (
 	AllowBurnAnnotation = "ambient.io/allow-burn"
 	// AdoptAnnotation, "true" on a Namespace, lets a Project of that name use it.
 	AdoptAnnotation = "ambient.io/adopt"
+	// ProjectIntoAnnotation, on a Project, names the cluster that is to project it,
+	// by the UID of its namespace kube-system: a person hands the project over.
+	ProjectIntoAnnotation = "ambient.io/project-into"
 	// ManagedByLabel names who made a namespace for a project.
 	ManagedByLabel = "ambient-code.io/managed-by"
 	// ManagedByReconciler is the value of ManagedByLabel on our namespaces.
@@ -34,6 +37,10 @@ const (
 	// project exists and belongs to somebody else.
 	ConditionNamespaceNotAdopted = "NamespaceNotAdopted"
 )
+
+// ReasonProjectedByAnotherCluster is the reason of the conditions Ready and
+// Projected of a Project, False, in each cluster but the one that projects it.
+const ReasonProjectedByAnotherCluster = "ProjectedByAnotherCluster"
 
 // IsTerminal tells whether a session in the phase has ended.
 func (p SessionPhase) IsTerminal() bool {

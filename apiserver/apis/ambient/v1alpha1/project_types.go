@@ -70,6 +70,11 @@ type ProjectStatus struct {
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 
+	// UID of the namespace kube-system of the one cluster that the project is
+	// projected into. Empty as long as none has claimed it.
+	// +optional
+	Cluster string `json:"cluster,omitempty"`
+
 	// Observations of the project. Ready says whether its namespace stands.
 	// +optional
 	// +listType=map

@@ -160,6 +160,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.ambient-code.ambient-kube.apiserver.apis.ambient.v1alpha1.ProjectStatus
   map:
     fields:
+    - name: cluster
+      type:
+        scalar: string
     - name: conditions
       type:
         list:

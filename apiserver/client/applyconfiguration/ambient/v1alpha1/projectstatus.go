@@ -20,6 +20,9 @@ type ProjectStatusApplyConfiguration struct {
 	UpstreamName *string `json:"upstreamName,omitempty"`
 	// Namespace that the project's Sessions live in.
 	Namespace *string `json:"namespace,omitempty"`
+	// UID of the namespace kube-system of the one cluster that the project is
+	// projected into. Empty as long as none has claimed it.
+	Cluster *string `json:"cluster,omitempty"`
 	// Observations of the project. Ready says whether its namespace stands.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
@@ -59,6 +62,14 @@ func (b *ProjectStatusApplyConfiguration) WithUpstreamName(value string) *Projec
 // If called multiple times, the Namespace field is set to the value of the last call.
 func (b *ProjectStatusApplyConfiguration) WithNamespace(value string) *ProjectStatusApplyConfiguration {
 	b.Namespace = &value
+	return b
+}
+
+// WithCluster sets the Cluster field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Cluster field is set to the value of the last call.
+func (b *ProjectStatusApplyConfiguration) WithCluster(value string) *ProjectStatusApplyConfiguration {
+	b.Cluster = &value
 	return b
 }
 
