@@ -227,6 +227,7 @@ func TestNothingIsGrantedInANamespaceThatIsNotTheProjects(t *testing.T) {
 func TestDecision10NothingIsGrantedOrRevokedForAnotherClustersProject(t *testing.T) {
 	s := newStage(t, v1alpha1.GroupAccess{GroupName: "dev", Role: "view"})
 	s.reconcile()
+	s.reconcile() // now the informer shows the binding
 	s.obstacle = session.Obstacle{Reason: "ProjectedByAnotherCluster", Message: "theirs", Foreign: true}
 	s.kube.ClearActions()
 	s.native.ClearActions()
