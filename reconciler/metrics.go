@@ -19,6 +19,14 @@ func newLeading(registry prometheus.Registerer) prometheus.Gauge {
 	return leading
 }
 
+// showForeign registers the metric that tells how many projects are another
+// cluster's.
+func showForeign(registry prometheus.Registerer, count func() int) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ambient_kube_reconciler_foreign_projects", Help: "Projects for which nothing is done, because another cluster projects them.",
+	}, func() float64 { return float64(count()) }))
+}
+
 // RegisterMetrics registers every metric of the reconciler, without a reconciler
 // behind them: they show what there is, not how it is.
 func RegisterMetrics(registry prometheus.Registerer) error {
@@ -27,6 +35,7 @@ func RegisterMetrics(registry prometheus.Registerer) error {
 		return fmt.Errorf("registering the clients' metrics: %w", err)
 	}
 	newGuard(nil, "", "", registry)
+	showForeign(registry, func() int { return 0 })
 	webhook.RegisterMetrics(registry)
 	tally.New(registry, time.Now)
 	queue.NewMetrics(registry).WatchAge("", func() time.Duration { return 0 })

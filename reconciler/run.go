@@ -174,9 +174,7 @@ func newRun(o Options, c *clients, cluster string, registry *prometheus.Registry
 		Projects: c.ambient, Kube: c.kube, Stores: stores, Gate: r.gate, Leftover: r.leftover, Events: r.events,
 		Cluster: cluster, Reserved: reserved,
 	})
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ambient_kube_reconciler_foreign_projects", Help: "Projects for which nothing is done, because another cluster projects them.",
-	}, func() float64 { return float64(projectPasses.Foreign()) }))
+	showForeign(registry, projectPasses.Foreign)
 	r.sessionPasses = session.New(session.Options{
 		Client:   session.NewClient(c.ambient, c.dynamic),
 		Sessions: r.informers.sessions.GetIndexer(), Resources: r.informers.resources.GetIndexer(),
