@@ -65,10 +65,10 @@ func isMalformedObject(column string) bool {
 }
 
 // needsHome tells whether something is recorded that a user asked for. What this
-// server or the reconciler can find out again does not count.
+// server or the reconciler can find out or ask for again does not count.
 func (r Reserved) needsHome() bool {
 	r.ManagedFields = nil
 	r.Generation, r.SpecHash, r.Cluster = 0, "", ""
-	r.Conditions, r.ObservedGeneration, r.Namespace = nil, 0, ""
+	r.Conditions, r.ObservedGeneration, r.Namespace, r.ProjectedBy = nil, 0, "", ""
 	return !equality.Semantic.DeepEqual(r, Reserved{})
 }

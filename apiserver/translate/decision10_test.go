@@ -66,3 +66,7 @@ func TestDecision10AClaimRidesInTheReservedKey(t *testing.T) {
 		t.Errorf("status: %+v", got.Status)
 	}
 }
+
+func TestDecision10AClaimOverwritesNothingMalformed(t *testing.T) {
+	updateProject(t, project("not json"), func(p *v1alpha1.Project) { p.Status.Cluster = thisCluster })
+}

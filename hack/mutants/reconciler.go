@@ -131,6 +131,16 @@ func projectMutants() []mutant {
 			test: "TestDecision10OneClusterProjectsAProject",
 		},
 		{
+			name: "begins a project whose claim is not kept", file: project + "claim.go",
+			old: "if !going {", new: "if !going && project == nil {",
+			test: "TestDecision10AClaimThatIsNotKept",
+		},
+		{
+			name: "overwrites malformed annotations with a claim", file: "apiserver/translate/annotations_write.go",
+			old: "r.Namespace, r.ProjectedBy = nil, 0, \"\", \"\"", new: "r.Namespace = nil, 0, \"\"",
+			test: "TestDecision10AClaimOverwritesNothingMalformed",
+		},
+		{
 			name: "works on the sessions of another cluster's project", file: "reconciler/session/controller.go",
 			old: "if c.Gate.Obstacle(key.Namespace).Foreign {", new: "if c.Gate.Obstacle(key.Namespace).Foreign && key.ID == \"\" {",
 			test: "TestDecision10NothingIsDoneForTheSessionsOfAnotherClustersProject",

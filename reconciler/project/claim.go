@@ -31,7 +31,7 @@ func Claims(project *v1alpha1.Project, cluster string) bool {
 // nil if nothing may be done for it.
 func (c *Controller) claim(ctx context.Context, project *v1alpha1.Project) (*v1alpha1.Project, error) {
 	if project.Status.Cluster == c.Cluster {
-		c.foreign.forget(project.Name)
+		c.forget(project.Name)
 		return project, nil
 	}
 	if !Claims(project, c.Cluster) {
@@ -54,14 +54,37 @@ func (c *Controller) claim(ctx context.Context, project *v1alpha1.Project) (*v1a
 		return nil, fmt.Errorf("claiming project %s: %w", project.Name, err)
 	}
 	if claimed.Status.Cluster != c.Cluster {
-		return nil, fmt.Errorf("claiming project %s: the claim was not kept; are its annotations upstream a JSON object?", project.Name)
+		return c.unclaimable(ctx, project), nil
 	}
-	c.foreign.forget(project.Name)
+	c.forget(project.Name)
 	klog.FromContext(ctx).Info("Project claimed", "project", project.Name, "cluster", c.Cluster, "before", project.Status.Cluster)
 	if project.Status.Cluster != "" {
 		c.Events.Eventf(project, corev1.EventTypeNormal, "ProjectClaimed", "Claimed from cluster %s, as annotation %s asks for", project.Status.Cluster, v1alpha1.ProjectIntoAnnotation)
 	}
 	return claimed, nil
+}
+
+// unclaimable returns the project if it may go on without a claim, nil if not. Its
+// annotations upstream are no JSON object: nothing can be kept there, and whoever
+// had claimed the project can't be read. Who has its namespace goes on, so that a
+// column that was damaged stops nothing; nobody begins.
+func (c *Controller) unclaimable(ctx context.Context, project *v1alpha1.Project) *v1alpha1.Project {
+	const reason = "ClaimNotKept"
+	going := c.Gate.withoutClaim(project)
+	if c.unkept.note(project.Name, fmt.Sprint(going)) {
+		message := "The claim of the project by this cluster is not kept upstream, since the project's annotations there are not a JSON object. "
+		if going {
+			message += "It is projected all the same: its namespace stands here."
+		} else {
+			message += "Nothing is made for it. Make its annotations upstream a JSON object."
+		}
+		klog.FromContext(ctx).Info("Project can't be claimed", "project", project.Name, "projected", going)
+		c.Events.Event(project, corev1.EventTypeWarning, reason, message)
+	}
+	if !going {
+		return nil
+	}
+	return project
 }
 
 // leave says, once, that the project is another cluster's. Its status is not
@@ -81,34 +104,41 @@ func (c *Controller) leave(ctx context.Context, project *v1alpha1.Project) {
 // Foreign returns how many projects another cluster projects.
 func (c *Controller) Foreign() int { return c.foreign.count() }
 
-// foreign holds the projects of other clusters, with their clusters.
-type foreign struct {
-	mutex    sync.Mutex
-	clusters map[string]string
+// forget notes that the project is ours, or gone.
+func (c *Controller) forget(project string) {
+	c.foreign.forget(project)
+	c.unkept.forget(project)
+	c.Gate.forget(project)
 }
 
-// note returns false if it was known that the project is the cluster's.
-func (f *foreign) note(project, cluster string) bool {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	if f.clusters[project] == cluster {
+// noted holds projects with what was said of them, so that it is said once.
+type noted struct {
+	mutex sync.Mutex
+	said  map[string]string
+}
+
+// note returns false if that was said of the project last.
+func (n *noted) note(project, what string) bool {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.said[project] == what {
 		return false
 	}
-	if f.clusters == nil {
-		f.clusters = map[string]string{}
+	if n.said == nil {
+		n.said = map[string]string{}
 	}
-	f.clusters[project] = cluster
+	n.said[project] = what
 	return true
 }
 
-func (f *foreign) forget(project string) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	delete(f.clusters, project)
+func (n *noted) forget(project string) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	delete(n.said, project)
 }
 
-func (f *foreign) count() int {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	return len(f.clusters)
+func (n *noted) count() int {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	return len(n.said)
 }

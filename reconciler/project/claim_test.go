@@ -2,6 +2,8 @@ package project
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -120,5 +122,42 @@ func TestDecision10WhatIsGivenAwayIsLeftAsItIs(t *testing.T) {
 	}
 	if !s.gate.Obstacle(id).Foreign {
 		t.Error("sessions would go on being projected")
+	}
+}
+
+// The API server leaves annotations that are no JSON object as they are: the claim is
+// answered, and not kept.
+func TestDecision10AClaimThatIsNotKept(t *testing.T) {
+	for _, ours := range []bool{true, false} {
+		t.Run(fmt.Sprintf("the namespace stands here: %v", ours), func(t *testing.T) {
+			s := newCluster(t, here, "")
+			if ours {
+				s.reconcile(id)
+			}
+			s.change(func(project *v1alpha1.Project) { project.Status.Cluster = "" })
+			answer := s.projectNow()
+			s.native.PrependReactor("patch", "projects", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, answer, nil
+			})
+			s.reconcile(id)
+			s.reconcile(id)
+			if made := s.namespace(id) != nil; made != ours {
+				t.Errorf("there is a namespace: %v, want %v", made, ours)
+			}
+			if open := s.gate.Obstacle(id).Reason == ""; open != ours {
+				t.Errorf("sessions are projected: %v, want %v", open, ours)
+			}
+			events := s.controller.Events.(*record.FakeRecorder).Events
+			close(events)
+			said := 0
+			for event := range events {
+				if strings.Contains(event, "not a JSON object") {
+					said++
+				}
+			}
+			if said != 1 {
+				t.Errorf("%d events say why, want one", said)
+			}
+		})
 	}
 }

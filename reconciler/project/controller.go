@@ -39,7 +39,9 @@ type Options struct {
 // Controller makes passes over Projects.
 type Controller struct {
 	Options
-	foreign foreign
+	// foreign holds the projects of other clusters with their clusters, unkept those
+	// whose claim is not kept upstream.
+	foreign, unkept noted
 }
 
 // New returns a Controller.
@@ -53,7 +55,7 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	}
 	project, ok := object.(*v1alpha1.Project)
 	if !found || !ok {
-		c.foreign.forget(id)
+		c.forget(id)
 		return c.Leftover.reconcile(ctx, id)
 	}
 	c.Leftover.present(id)

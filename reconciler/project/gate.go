@@ -31,14 +31,18 @@ type Gate struct {
 	// secrets holds the namespaces, by UID, in which a secret was made or found
 	// that the informer may not show yet.
 	secrets map[types.UID]bool
+	// unclaimable holds the projects that are projected although their claim is not
+	// kept upstream.
+	unclaimable map[string]bool
 }
 
 var _ session.Gate = (*Gate)(nil)
 
-// NewGate returns a Gate of the cluster with the UID. Sessions without a project are shown in the namespace
-// unassigned; reserved are further namespaces that no project may use.
+// NewGate returns a Gate of the cluster with the UID. Sessions without a project are
+// shown in the namespace unassigned; reserved are further namespaces that no project
+// may use.
 func NewGate(stores Stores, cluster, unassigned string, reserved ...string) *Gate {
-	return &Gate{stores: stores, cluster: cluster, unassigned: unassigned, reserved: reserved, secrets: map[types.UID]bool{}}
+	return &Gate{stores: stores, cluster: cluster, unassigned: unassigned, reserved: reserved, secrets: map[types.UID]bool{}, unclaimable: map[string]bool{}}
 }
 
 // Obstacle implements session.Gate.
@@ -51,11 +55,13 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 		return session.Obstacle{Reason: ReasonNoProject, Message: fmt.Sprintf("There is no project %s.", namespace)}
 	}
 	if project, ok := shown.(*v1alpha1.Project); ok && project.Status.Cluster != g.cluster {
-		if Claims(project, g.cluster) {
+		if !Claims(project, g.cluster) {
+			state := stateElsewhere(namespace, project.Status.Cluster)
+			return session.Obstacle{Reason: state.reason, Message: state.message, Foreign: true}
+		}
+		if !g.goesOn(namespace) {
 			return notReady(fmt.Sprintf("Project %s is not claimed by this cluster yet.", namespace))
 		}
-		state := stateElsewhere(namespace, project.Status.Cluster)
-		return session.Obstacle{Reason: state.reason, Message: state.message, Foreign: true}
 	}
 	if Reserved(namespace, g.reserved...) {
 		return session.Obstacle{Reason: ReasonReserved, Message: stateReserved(namespace).message}
@@ -80,6 +86,32 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 	default:
 		return session.Obstacle{}
 	}
+}
+
+// withoutClaim tells whether a project whose claim can't be kept goes on here: its
+// namespace is ours.
+func (g *Gate) withoutClaim(project *v1alpha1.Project) bool {
+	object, found, err := g.stores.Namespaces.GetByKey(project.Name)
+	namespace, ok := object.(*corev1.Namespace)
+	going := err == nil && found && ok && project.Status.Cluster == "" && Ours(namespace, project.Name)
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	g.unclaimable[project.Name] = going
+	return going
+}
+
+// goesOn tells whether a project is projected although its claim is not kept.
+func (g *Gate) goesOn(project string) bool {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	return g.unclaimable[project]
+}
+
+// forget notes that a project is claimed, or gone.
+func (g *Gate) forget(project string) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	delete(g.unclaimable, project)
 }
 
 func notReady(message string) session.Obstacle {
