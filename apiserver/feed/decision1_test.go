@@ -46,9 +46,7 @@ func TestDecision1AnAbsenceNeedsAGet(t *testing.T) {
 
 func TestDecision1AFewAbsencesAreConfirmedAtOnce(t *testing.T) {
 	running(t, silent, nil, func(t *testing.T, w *world) {
-		for _, id := range ids("r", 4) {
-			w.remove(id)
-		}
+		w.remove(ids("r", 4)...)
 		for _, id := range ids("r", 4) {
 			w.sees(id, "-", 2*time.Second)
 		}

@@ -37,9 +37,7 @@ func TestDecision3AMassThatAWitnessVouchesForIsBelievedAtTheSecondLook(t *testin
 
 func TestDecision3AMassDeletionIsVouchedForByTheRowsThatRemain(t *testing.T) {
 	running(t, silent, nil, func(t *testing.T, w *world) {
-		for _, id := range ids("r", 15) {
-			w.remove(id)
-		}
+		w.remove(ids("r", 15)...)
 		time.Sleep(25 * time.Second)
 		if w.clients.withdrawals() != 0 {
 			t.Fatal("a mass of absences was believed at first sight")
@@ -52,9 +50,7 @@ func TestDecision3AMassDeletionIsVouchedForByTheRowsThatRemain(t *testing.T) {
 
 func TestDecision3AnAnnouncedMassDeletionIsBelievedAtOnce(t *testing.T) {
 	running(t, twenty, nil, func(t *testing.T, w *world) {
-		for _, id := range ids("r", 15) {
-			w.remove(id)
-		}
+		w.remove(ids("r", 15)...)
 		time.Sleep(3 * time.Second)
 		w.agrees()
 		w.inState(Live)
@@ -64,9 +60,7 @@ func TestDecision3AnAnnouncedMassDeletionIsBelievedAtOnce(t *testing.T) {
 func TestDecision3AnAnnouncedMassDeletionThatCouldNotBeReadIsBelievedAtFirstSight(t *testing.T) {
 	running(t, twenty, nil, func(t *testing.T, w *world) {
 		w.do(func() { w.getError = errDown })
-		for _, id := range ids("r", 15) {
-			w.remove(id)
-		}
+		w.remove(ids("r", 15)...)
 		time.Sleep(3 * time.Second)
 		w.do(func() { w.getError = nil })
 		time.Sleep(5 * time.Second)

@@ -102,12 +102,14 @@ func (u *upstream) set(id, content string, announce bool) record {
 
 func (u *upstream) write(id, content string) record { return u.set(id, content, true) }
 
-func (u *upstream) remove(id string) {
+func (u *upstream) remove(ids ...string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.rows, id)
-	u.heap = slices.DeleteFunc(u.heap, func(other string) bool { return other == id })
-	u.sendLocked(Event[record]{ID: id, Deleted: true})
+	for _, id := range ids {
+		delete(u.rows, id)
+		u.heap = slices.DeleteFunc(u.heap, func(other string) bool { return other == id })
+		u.sendLocked(Event[record]{ID: id, Deleted: true})
+	}
 }
 
 // swap exchanges the database and returns the one before.

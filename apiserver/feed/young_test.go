@@ -19,9 +19,7 @@ func TestDecision3AYoungWorldIsNotDegradedByItsFirstDeletions(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		synctest.Wait()
 		w.do(func() { w.mute = true })
-		for _, id := range ids("r", 7) {
-			w.remove(id)
-		}
+		w.remove(ids("r", 7)...)
 		lists := w.count(&w.lists)
 		for w.count(&w.lists) < lists+3 {
 			if state, detail := w.feed.State(); state == Degraded {
