@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -126,9 +124,13 @@ func TestOnlyTheCABundlesAreOurs(t *testing.T) {
 }
 
 func TestExpiriesAreMetrics(t *testing.T) {
+	reconciler, err := stand.ReconcilerMetrics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	scrapes := map[string]string{
 		"the API server": stand.DoDirectly(t, stand.Administrator(t), harness.Request{Method: "GET", Path: "/metrics"}).Body,
-		"the reconciler": get(t, "http://"+stand.Stack.ReconcilerHealthAddress()+"/metrics"),
+		"the reconciler": reconciler,
 	}
 	for program, text := range scrapes {
 		for _, line := range []string{
@@ -141,24 +143,6 @@ func TestExpiriesAreMetrics(t *testing.T) {
 			}
 		}
 	}
-}
-
-func get(t *testing.T, url string) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
 }
 
 // Certificates in files are followed by both programs, and nobody is told of them.

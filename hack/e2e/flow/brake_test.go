@@ -2,8 +2,6 @@ package flow
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -148,16 +146,11 @@ func awaitHeld(t *testing.T, number int) (hash string) {
 // hasMetric returns an error unless the reconciler's metrics have the line.
 func hasMetric(t *testing.T, line string) error {
 	t.Helper()
-	response, err := http.Get("http://" + stand.Stack.ReconcilerHealthAddress() + "/metrics")
+	text, err := stand.ReconcilerMetrics(t.Context())
 	if err != nil {
-		return fmt.Errorf("reading the metrics: %w", err)
+		return err
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("reading the metrics: %w", err)
-	}
-	if !strings.Contains(string(text), line+"\n") {
+	if !strings.Contains(text, line+"\n") {
 		return fmt.Errorf("the metrics lack %s", line)
 	}
 	return nil

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,17 +23,12 @@ func scrape(t *testing.T) map[string]map[string]*dto.MetricFamily {
 	if server.Code != http.StatusOK {
 		t.Fatalf("the API server's metrics: %d %s", server.Code, server.Body)
 	}
-	response, err := http.Get("http://" + stand.Stack.ReconcilerHealthAddress() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	reconciler, err := stand.ReconcilerMetrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]map[string]*dto.MetricFamily{}
-	for program, text := range map[string]string{catalogue.APIServer: server.Body, catalogue.Reconciler: string(body)} {
+	for program, text := range map[string]string{catalogue.APIServer: server.Body, catalogue.Reconciler: reconciler} {
 		parser := expfmt.NewTextParser(model.UTF8Validation)
 		if found[program], err = parser.TextToMetricFamilies(strings.NewReader(text)); err != nil {
 			t.Fatalf("the metrics of %s: %v", program, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -68,6 +69,24 @@ func (s *Stand) Do(t testing.TB, request Request) Answer {
 func (s *Stand) DoDirectly(t testing.TB, certificate *tls.Certificate, request Request) Answer {
 	t.Helper()
 	return send(t, s.DirectClient(t, certificate), "https://"+s.Stack.ExtensionAddress(), request)
+}
+
+// ReconcilerMetrics returns what Prometheus would read of the reconciler.
+func (s *Stand) ReconcilerMetrics(ctx context.Context) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Stack.ReconcilerHealthAddress()+"/metrics", nil)
+	if err != nil {
+		return "", fmt.Errorf("asking for the metrics: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("asking for the metrics: %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", fmt.Errorf("reading the metrics: %w", err)
+	}
+	return string(text), nil
 }
 
 // DirectClient returns a client of our API server itself that shows the given
