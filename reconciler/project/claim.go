@@ -70,8 +70,8 @@ func (c *Controller) claim(ctx context.Context, project *v1alpha1.Project) (*v1a
 // column that was damaged stops nothing; nobody begins.
 func (c *Controller) unclaimable(ctx context.Context, project *v1alpha1.Project) *v1alpha1.Project {
 	const reason = "ClaimNotKept"
-	going := c.Gate.withoutClaim(project)
-	if c.unkept.note(project.Name, fmt.Sprint(going)) {
+	going, news := c.Gate.withoutClaim(project)
+	if news {
 		message := "The claim of the project by this cluster is not kept upstream, since the project's annotations there are not a JSON object. "
 		if going {
 			message += "It is projected all the same: its namespace stands here."
@@ -107,38 +107,37 @@ func (c *Controller) Foreign() int { return c.foreign.count() }
 // forget notes that the project is ours, or gone.
 func (c *Controller) forget(project string) {
 	c.foreign.forget(project)
-	c.unkept.forget(project)
 	c.Gate.forget(project)
 }
 
-// noted holds projects with what was said of them, so that it is said once.
-type noted struct {
-	mutex sync.Mutex
-	said  map[string]string
+// foreign holds the projects of other clusters, with their clusters.
+type foreign struct {
+	mutex    sync.Mutex
+	clusters map[string]string
 }
 
-// note returns false if that was said of the project last.
-func (n *noted) note(project, what string) bool {
-	n.mutex.Lock()
-	defer n.mutex.Unlock()
-	if n.said[project] == what {
+// note returns false if it was known that the project is the cluster's.
+func (f *foreign) note(project, cluster string) bool {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.clusters[project] == cluster {
 		return false
 	}
-	if n.said == nil {
-		n.said = map[string]string{}
+	if f.clusters == nil {
+		f.clusters = map[string]string{}
 	}
-	n.said[project] = what
+	f.clusters[project] = cluster
 	return true
 }
 
-func (n *noted) forget(project string) {
-	n.mutex.Lock()
-	defer n.mutex.Unlock()
-	delete(n.said, project)
+func (f *foreign) forget(project string) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	delete(f.clusters, project)
 }
 
-func (n *noted) count() int {
-	n.mutex.Lock()
-	defer n.mutex.Unlock()
-	return len(n.said)
+func (f *foreign) count() int {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return len(f.clusters)
 }

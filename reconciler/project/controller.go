@@ -39,9 +39,7 @@ type Options struct {
 // Controller makes passes over Projects.
 type Controller struct {
 	Options
-	// foreign holds the projects of other clusters with their clusters, unkept those
-	// whose claim is not kept upstream.
-	foreign, unkept noted
+	foreign foreign
 }
 
 // New returns a Controller.

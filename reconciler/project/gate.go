@@ -20,6 +20,13 @@ type Stores struct {
 	Secrets cache.Store
 }
 
+// namespace returns the namespace with the name, if it is there and can be read.
+func (s Stores) namespace(name string) (*corev1.Namespace, bool) {
+	object, found, err := s.Namespaces.GetByKey(name)
+	namespace, ok := object.(*corev1.Namespace)
+	return namespace, err == nil && found && ok
+}
+
 // Gate knows whether a namespace may hold AgenticSessions.
 type Gate struct {
 	stores     Stores
@@ -31,8 +38,8 @@ type Gate struct {
 	// secrets holds the namespaces, by UID, in which a secret was made or found
 	// that the informer may not show yet.
 	secrets map[types.UID]bool
-	// unclaimable holds the projects that are projected although their claim is not
-	// kept upstream.
+	// unclaimable holds the projects whose claim is not kept upstream, and whether
+	// they are projected all the same.
 	unclaimable map[string]bool
 }
 
@@ -88,16 +95,16 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 	}
 }
 
-// withoutClaim tells whether a project whose claim can't be kept goes on here: its
-// namespace is ours.
-func (g *Gate) withoutClaim(project *v1alpha1.Project) bool {
-	object, found, err := g.stores.Namespaces.GetByKey(project.Name)
-	namespace, ok := object.(*corev1.Namespace)
-	going := err == nil && found && ok && project.Status.Cluster == "" && Ours(namespace, project.Name)
+// withoutClaim tells whether a project whose claim can't be kept goes on here, which
+// it does if its namespace is ours, and whether that is news.
+func (g *Gate) withoutClaim(project *v1alpha1.Project) (going, news bool) {
+	namespace, found := g.stores.namespace(project.Name)
+	going = found && project.Status.Cluster == "" && Ours(namespace, project.Name)
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
+	before, known := g.unclaimable[project.Name]
 	g.unclaimable[project.Name] = going
-	return going
+	return going, !known || going != before
 }
 
 // goesOn tells whether a project is projected although its claim is not kept.
@@ -139,9 +146,8 @@ func (g *Gate) secretMade(namespace metav1.Object) {
 // SecretShown notes that the informer has caught up, or that the secret is gone:
 // from now on its word counts.
 func (g *Gate) SecretShown(namespace string) {
-	object, found, err := g.stores.Namespaces.GetByKey(namespace)
-	held, ok := object.(*corev1.Namespace)
-	if err != nil || !found || !ok {
+	held, found := g.stores.namespace(namespace)
+	if !found {
 		return
 	}
 	g.mutex.Lock()
