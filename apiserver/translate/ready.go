@@ -2,16 +2,13 @@ package translate
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
-
-// ConditionStalled is True when a session has failed: nothing more will happen
-// until somebody starts it again. Tools that understand kstatus read it.
-const ConditionStalled = "Stalled"
 
 // Reasons of the conditions that are computed.
 const (
@@ -32,15 +29,8 @@ const (
 func (t *Translator) withComputed(row *ambientv1.Session, session *v1alpha1.Session, placement Placement, held []metav1.Condition, p *problems) []metav1.Condition {
 	conditions := make([]metav1.Condition, 0, len(held)+4)
 	conditions = append(conditions, ready(session))
-	if session.Status.Phase == v1alpha1.SessionFailed {
-		conditions = append(conditions, metav1.Condition{
-			Type:               ConditionStalled,
-			Status:             metav1.ConditionTrue,
-			ObservedGeneration: session.Generation,
-			LastTransitionTime: firstOf(session, session.Status.CompletionTime, session.Status.StartTime),
-			Reason:             ReasonSessionFailed,
-			Message:            "The session has failed; it can be started again.",
-		})
+	if c, found := stalled(session, held); found {
+		conditions = append(conditions, c)
 	}
 	conditions = append(conditions, held...)
 	if c, found := p.condition(&session.ObjectMeta); found {
@@ -121,6 +111,31 @@ func ready(session *v1alpha1.Session) metav1.Condition {
 	}
 	return c
 }
+
+// stalled returns Stalled=True if the session has failed, or can't begin until
+// somebody does something.
+func stalled(session *v1alpha1.Session, held []metav1.Condition) (metav1.Condition, bool) {
+	c := metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, ObservedGeneration: session.Generation}
+	switch session.Status.Phase {
+	case v1alpha1.SessionFailed:
+		c.Reason, c.Message = ReasonSessionFailed, "The session has failed; it can be started again."
+		c.LastTransitionTime = firstOf(session, session.Status.CompletionTime, session.Status.StartTime)
+		return c, true
+	case "", v1alpha1.SessionPending:
+		at := indexOfType(held, v1alpha1.ConditionProjected)
+		if at < 0 || held[at].Status != metav1.ConditionFalse || !slices.Contains(refusals, held[at].Reason) {
+			return c, false
+		}
+		c.Reason, c.Message, c.LastTransitionTime = held[at].Reason, held[at].Message, held[at].LastTransitionTime
+		return c, true
+	default:
+		return c, false
+	}
+}
+
+// refusals are the reasons for which a session is not projected until somebody
+// does something.
+var refusals = []string{v1alpha1.ReasonNamespaceReserved, v1alpha1.ReasonNamespaceNotAdopted, v1alpha1.ReasonNoProject}
 
 // firstOf returns the first of the times that is there, or else the creation's.
 func firstOf(session *v1alpha1.Session, times ...*metav1.Time) metav1.Time {

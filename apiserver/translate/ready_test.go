@@ -73,6 +73,47 @@ func TestReadyFollowsThePhase(t *testing.T) {
 	}
 }
 
+func TestASessionThatIsRefusedIsStalledUntilItBegins(t *testing.T) {
+	for _, test := range []struct{ phase, projected, want string }{
+		{"", `"False","reason":"NamespaceNotAdopted"`, "Failed"},
+		{"Pending", `"False","reason":"NamespaceReserved"`, "Failed"},
+		{"", `"False","reason":"NoProject"`, "Failed"},
+		{"", `"False","reason":"NamespaceNotReady"`, "InProgress"},
+		{"", `"False","reason":"CreatedBeforeInstall"`, "InProgress"},
+		{"", `"True","reason":"NamespaceReserved"`, "InProgress"},
+		{"Running", `"False","reason":"NamespaceNotAdopted"`, "Current"},
+		{"Stopped", `"False","reason":"NamespaceNotAdopted"`, "Current"},
+	} {
+		held := `[{"type":"Projected","message":"M","status":` + test.projected + `}]`
+		got := read(session(func(s *ambientv1.Session) { s.Phase, s.Conditions = &test.phase, &held }))
+		if kstatus(got) != test.want {
+			t.Errorf("%q with Projected=%s is %s, want %s", test.phase, test.projected, kstatus(got), test.want)
+		}
+		if c := condition(got.Status.Conditions, "Stalled"); c.Type != "" && c.Message != "M" {
+			t.Errorf("%q: Stalled is %+v", test.phase, c)
+		}
+	}
+}
+
+func TestWhatNobodyHasLookedAtIsNotReady(t *testing.T) {
+	want := metav1.Condition{
+		Type: "Ready", Status: "Unknown", Reason: "NotObserved", Message: "No reconciler has looked at it yet.", ObservedGeneration: 1, LastTransitionTime: *seconds(created),
+	}
+	row, settings := project(""), settingsRow("", "")
+	same(t, "project", readProject(row).Status.Conditions, []metav1.Condition{want})
+	same(t, "settings", translator.ProjectSettings(settings, row, 0).Status.Conditions, []metav1.Condition{want})
+
+	// Nobody reports it, so it is stored nowhere, and goes with the first report.
+	row = updateProject(t, row, func(p *v1alpha1.Project) { p.Spec.Description = "d" }, "description", "annotations")
+	if reserved, _ := ReadReserved(row.GetAnnotations()); len(reserved.Conditions) != 0 {
+		t.Errorf("stored: %+v", reserved.Conditions)
+	}
+	row = updateProject(t, row, func(p *v1alpha1.Project) { p.Status.Conditions[0].Status, p.Status.Conditions[0].Reason = "True", "R" }, "annotations")
+	if got := readProject(row).Status.Conditions; len(got) != 1 || got[0].Reason != "R" {
+		t.Errorf("shown: %+v", got)
+	}
+}
+
 func TestComputedConditionsStandInForThoseOfTheUpstream(t *testing.T) {
 	held := `[{"type":"Ready","status":"Unknown","reason":"Theirs"},{"type":"Stalled","status":"True"},{"type":"Translated","status":"False"},{"type":"NameConflict","status":"True"}]`
 	row := session(func(s *ambientv1.Session) { s.Conditions = &held; s.Phase = proto.String("Running") })

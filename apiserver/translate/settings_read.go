@@ -3,6 +3,8 @@ package translate
 import (
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
@@ -110,19 +112,35 @@ func (t *Translator) ProjectSettings(row *ambientv1.ProjectSettings, project *am
 		observed := highestObserved(reserved.ObservedGeneration, reserved.Conditions)
 		settings.Generation = storedGeneration(&reserved, observed, (*settingsHash)(&settings.Spec))
 	}
+	held := reserved.Conditions
+	if owner := projectedBy(project); t.elsewhere(owner) {
+		// What the other cluster has granted is granted there.
+		held = projectedElsewhere(&settings.ObjectMeta, owner)
+	}
 	settings.Status = v1alpha1.ProjectSettingsStatus{
 		ObservedGeneration: reserved.ObservedGeneration,
 		SettingsID:         id,
-		Conditions:         withTranslated(reserved.Conditions, &settings.ObjectMeta, &p),
+		Conditions:         withComputedOfProject(held, &settings.ObjectMeta, &p),
 	}
 	return settings
 }
 
+// projectedBy returns the cluster that projects the project, as far as its row tells.
+func projectedBy(project *ambientv1.Project) types.UID {
+	reserved, _ := readReserved(project.GetAnnotations(), ReservedAnnotation)
+	return reserved.ProjectedBy
+}
+
 // SettingsDeleted tells whether the settings were deleted through Kubernetes and
-// nobody has filled them since. They are then not shown, though the row exists.
+// nobody has filled them since. They are then not shown, though the row exists. The
+// mark of it goes with the row of the project: of a project that is gone (nil), empty
+// settings count as deleted.
 func SettingsDeleted(row *ambientv1.ProjectSettings, project *ambientv1.Project) bool {
+	if !isEmptyList(row.GetGroupAccess()) || !isEmptyList(row.GetRepositories()) {
+		return false
+	}
 	reserved, _ := readReserved(project.GetAnnotations(), SettingsAnnotation)
-	return reserved.Deleted && isEmptyList(row.GetGroupAccess()) && isEmptyList(row.GetRepositories())
+	return project == nil || reserved.Deleted
 }
 
 func isEmptyList(column string) bool {

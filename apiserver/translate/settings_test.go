@@ -177,7 +177,7 @@ func TestDecision28DeletedSettingsAreEmptiedAndMarked(t *testing.T) {
 	if !SettingsDeleted(row, on) || row.GetGroupAccess() != "[]" || row.GetRepositories() != "[]" {
 		t.Fatalf("not deleted: %v, %v", row, on)
 	}
-	if SettingsDeleted(row, nil) || SettingsDeleted(row, project("")) {
+	if !SettingsDeleted(row, nil) || SettingsDeleted(row, project("")) {
 		t.Error("deleted without a mark")
 	}
 	filled := settingsRow(`["b"]`, "")

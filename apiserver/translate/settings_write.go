@@ -26,7 +26,7 @@ func (t *Translator) ProjectSettingsCreate(desired *v1alpha1.ProjectSettings, pr
 		return request, nil, nil
 	}
 	var reserved Reserved
-	t.takeSettings(&reserved, desired)
+	t.takeSettings(&reserved, desired, project)
 	reserved.Generation = max(1, desired.Generation)
 	reserved.SpecHash = specHash((*settingsHash)(&desired.Spec), "")
 	if isMalformedObject(project.GetAnnotations()) && !reserved.needsHome() {
@@ -40,13 +40,16 @@ func (t *Translator) ProjectSettingsCreate(desired *v1alpha1.ProjectSettings, pr
 }
 
 // takeSettings records all of the settings that has no column.
-func (t *Translator) takeSettings(r *Reserved, desired *v1alpha1.ProjectSettings) {
+func (t *Translator) takeSettings(r *Reserved, desired *v1alpha1.ProjectSettings, project *ambientv1.Project) {
 	t.takeMetadata(r, &desired.ObjectMeta)
 	r.Deleted = false
 	r.Labels = maps.Clone(desired.Labels)
 	r.Annotations = maps.Clone(desired.Annotations)
 	for _, key := range reservedKeys {
 		delete(r.Annotations, key)
+	}
+	if t.elsewhere(projectedBy(project)) {
+		return // its status is what the other cluster has observed
 	}
 	r.ObservedGeneration = desired.Status.ObservedGeneration
 	r.Conditions = storedConditions(desired.Status.Conditions, computedProjectConditions)
@@ -89,7 +92,7 @@ func (t *Translator) ProjectSettingsUpdate(row *ambientv1.ProjectSettings, proje
 		to:     &desired.ObjectMeta,
 		before: (*settingsHash)(&current.Spec),
 		after:  (*settingsHash)(&desired.Spec),
-		also:   func(r *Reserved) { t.takeSettings(r, desired) },
+		also:   func(r *Reserved) { t.takeSettings(r, desired, project) },
 	}, s.sending)
 	if err != nil || !send {
 		return own, nil, err

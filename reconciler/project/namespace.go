@@ -21,11 +21,11 @@ const SecretName = "ambient-runner-secrets"
 // Reasons of the conditions Ready and Projected of a Project, and of Projected of
 // its Sessions, while they are False.
 const (
-	ReasonReserved    = "NamespaceReserved"
-	ReasonNotAdopted  = "NamespaceNotAdopted"
+	ReasonReserved    = v1alpha1.ReasonNamespaceReserved
+	ReasonNotAdopted  = v1alpha1.ReasonNamespaceNotAdopted
 	ReasonTerminating = "NamespaceTerminating"
 	ReasonNotReady    = "NamespaceNotReady"
-	ReasonNoProject   = "NoProject"
+	ReasonNoProject   = v1alpha1.ReasonNoProject
 	reasonReady       = "NamespaceReady"
 )
 
@@ -107,31 +107,31 @@ func newSecret(namespace string) *corev1.Secret {
 
 // state is what is said of a project's namespace.
 type state struct {
-	ready           bool
+	verdict         Verdict
 	reason, message string
 }
 
 func stateReserved(name string) state {
-	return state{reason: ReasonReserved, message: fmt.Sprintf("Namespace %s is reserved; a project of this name is not projected.", name)}
+	return state{verdict: Refused, reason: ReasonReserved, message: fmt.Sprintf("Namespace %s is reserved; a project of this name is not projected.", name)}
 }
 
 func stateNotAdopted(name string) state {
-	return state{reason: ReasonNotAdopted, message: fmt.Sprintf(
+	return state{verdict: Refused, reason: ReasonNotAdopted, message: fmt.Sprintf(
 		"Namespace %s was there before the project and is not used. To allow it: kubectl annotate namespace %s %s=true", name, name, v1alpha1.AdoptAnnotation)}
 }
 
 func stateElsewhere(name, cluster string) state {
-	return state{reason: v1alpha1.ReasonProjectedByAnotherCluster, message: fmt.Sprintf(
+	return state{verdict: Refused, reason: v1alpha1.ReasonProjectedByAnotherCluster, message: fmt.Sprintf(
 		"Project %s is projected by the cluster whose namespace kube-system has the UID %s; nothing is made for it here. To hand it over: kubectl annotate --overwrite projects.ambient.io %s %s=$(kubectl get namespace kube-system -o jsonpath={.metadata.uid})",
 		name, cluster, name, v1alpha1.ProjectIntoAnnotation)}
 }
 
 func stateTerminating(name string) state {
-	return state{reason: ReasonTerminating, message: fmt.Sprintf(
+	return state{verdict: OnItsWay, reason: ReasonTerminating, message: fmt.Sprintf(
 		"Namespace %s is being deleted. It ends when the project's sessions are deleted, or when their deletion is allowed: kubectl annotate namespace %s %s=true",
 		name, name, v1alpha1.AllowCascadeAnnotation)}
 }
 
 func stateReady(name string) state {
-	return state{ready: true, reason: reasonReady, message: fmt.Sprintf("Namespace %s holds the project's sessions.", name)}
+	return state{verdict: Ready, reason: reasonReady, message: fmt.Sprintf("Namespace %s holds the project's sessions.", name)}
 }

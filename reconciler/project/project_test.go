@@ -133,6 +133,11 @@ func (s *stage) expectStatus(name string, status metav1.ConditionStatus, reason 
 			s.t.Errorf("condition %s: %+v, want %s, %s", kind, condition, status, reason)
 		}
 	}
+	// kstatus takes a project for failed that is refused for good, and only that.
+	refused := reason == ReasonReserved || reason == ReasonNotAdopted
+	if stalled := meta.FindStatusCondition(project.Status.Conditions, "Stalled"); (stalled != nil) != refused || refused && (stalled.Status != "True" || stalled.Reason != reason) {
+		s.t.Errorf("condition Stalled: %+v", stalled)
+	}
 	if project.Status.Phase != "upstream text" || project.Status.UpstreamName != "renamed" || project.Status.ObservedGeneration != 3 {
 		s.t.Errorf("status %+v lost what the upstream says", project.Status)
 	}
@@ -233,6 +238,18 @@ func TestANamespaceIsAdoptedWhenToldTo(t *testing.T) {
 	if namespace = s.namespace(id); namespace == nil || namespace.Annotations[GoneAnnotation] != "true" {
 		t.Errorf("namespace %+v", namespace)
 	}
+}
+
+func TestAProjectThatWasRefusedIsNoLongerStalled(t *testing.T) {
+	s := newStage(t, Retain, id, existing(id, nil, nil))
+	s.reconcile(id)
+	s.expectStatus(id, "False", ReasonNotAdopted)
+	namespace := s.namespace(id)
+	namespace.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "true"}
+	_, err := s.kube.CoreV1().Namespaces().Update(context.Background(), namespace, metav1.UpdateOptions{})
+	s.check(err)
+	s.reconcile(id)
+	s.expectStatus(id, "True", "NamespaceReady")
 }
 
 func TestATerminatingNamespaceIsLost(t *testing.T) {

@@ -3,6 +3,7 @@ package project
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -15,27 +16,47 @@ import (
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
 )
 
+// Verdict is what is said of an object that is to be projected.
+type Verdict int
+
+const (
+	// OnItsWay: it will be projected without anybody's help, but is not yet.
+	OnItsWay Verdict = iota
+	// Ready: it is projected.
+	Ready
+	// Refused: it will not be projected until somebody does something.
+	Refused
+)
+
 // Conditions returns the conditions known, with Ready and Projected saying the
-// same: the object is as it was asked for once it is projected.
-func Conditions(known []metav1.Condition, generation int64, ready bool, reason, message string) []metav1.Condition {
+// same: the object is as it was asked for once it is projected. Stalled is there
+// only while it is refused, as kstatus wants it.
+func Conditions(known []metav1.Condition, generation int64, verdict Verdict, reason, message string) []metav1.Condition {
 	conditions := own(known)
 	status := metav1.ConditionFalse
-	if ready {
+	if verdict == Ready {
 		status = metav1.ConditionTrue
 	}
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionProjected} {
+	set := func(kind string, status metav1.ConditionStatus) {
 		meta.SetStatusCondition(&conditions, metav1.Condition{
 			Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: generation,
 		})
 	}
+	set(v1alpha1.ConditionReady, status)
+	set(v1alpha1.ConditionProjected, status)
+	if verdict == Refused {
+		set(v1alpha1.ConditionStalled, metav1.ConditionTrue)
+	} else {
+		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionStalled)
+	}
 	return conditions
 }
 
-// own returns the conditions without the one that the API server computes.
+// own returns the conditions without those that the API server computes.
 func own(conditions []metav1.Condition) []metav1.Condition {
-	conditions = append([]metav1.Condition(nil), conditions...)
-	meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionTranslated)
-	return conditions
+	return slices.DeleteFunc(slices.Clone(conditions), func(c metav1.Condition) bool {
+		return c.Type == v1alpha1.ConditionTranslated || v1alpha1.NotObserved(c.Type, c.Reason)
+	})
 }
 
 // ApplyConditions returns the conditions as a configuration to apply.
@@ -97,10 +118,10 @@ func configured(from v1alpha1.ProjectStatus, conditions []metav1.Condition) *app
 func (c *Controller) report(ctx context.Context, project *v1alpha1.Project, now state) error {
 	known := project.Status
 	namespace := ""
-	if now.ready {
+	if now.verdict == Ready {
 		namespace = project.Name
 	}
-	conditions := Conditions(known.Conditions, project.Generation, now.ready, now.reason, now.message)
+	conditions := Conditions(known.Conditions, project.Generation, now.verdict, now.reason, now.message)
 	if known.Namespace == namespace && known.ObservedGeneration == project.Generation && SameConditions(known.Conditions, conditions) {
 		return nil
 	}
@@ -115,7 +136,7 @@ func (c *Controller) report(ctx context.Context, project *v1alpha1.Project, now 
 		return fmt.Errorf("applying the status of project %s: %w", project.Name, err)
 	}
 	before := meta.FindStatusCondition(known.Conditions, v1alpha1.ConditionProjected)
-	if !now.ready && (before == nil || before.Reason != now.reason) {
+	if now.verdict != Ready && (before == nil || before.Reason != now.reason) {
 		c.Events.Event(project, corev1.EventTypeWarning, now.reason, now.message)
 	}
 	return nil

@@ -44,7 +44,7 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	klog.FromContext(ctx).V(3).Info("Decided", "action", decision.Action, "reason", decision.Reason, "upstream", p.session.Status.Phase)
-	if decision.Action == phase.Ignore {
+	if decision.Action == phase.Ignore && !(p.resource == nil && status.Unseen(p.session)) {
 		return 0, nil
 	}
 	if err := p.act(ctx, decision); err != nil {

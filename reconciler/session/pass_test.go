@@ -169,6 +169,33 @@ func TestALostAgenticSessionIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+func TestAChangeOfWhatHasEndedIsObserved(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		w := newWorld(t)
+		w.addSession("a", id, "")
+		w.settle()
+		w.setStatus(resourceName, agenticsession.Status{Phase: "Completed", StartTime: at(1), ObservedGeneration: 1})
+		w.settle()
+		w.changeSession("a", func(session *v1alpha1.Session) { session.Status.ObservedGeneration = 1 })
+		if lost {
+			w.deleteResource(resourceName)
+			w.settle()
+		}
+		w.changeSession("a", func(session *v1alpha1.Session) { session.Generation, session.Spec.DisplayName = 2, "new" })
+		w.settle()
+		w.expectResource(!lost)
+		w.expectPhase("Completed")
+		if observed := w.sessions["a"].Status.ObservedGeneration; observed != 2 {
+			t.Errorf("lost %t: generation %d is observed, want 2", lost, observed)
+		}
+		writes := w.writes["status"]
+		w.settle()
+		if w.writes["status"] != writes {
+			t.Errorf("lost %t: %d status writes at rest", lost, w.writes["status"]-writes)
+		}
+	}
+}
+
 func TestAnUnlabelledAgenticSessionIsNotLost(t *testing.T) {
 	w := newWorld(t)
 	w.addSession("a", id, "")

@@ -109,7 +109,7 @@ func (c *Controller) Reconcile(ctx context.Context, namespace string) (time.Dura
 		return 0, nil
 	}
 	if obstacle.Reason != "" {
-		return 0, c.report(ctx, settings, false, obstacle.Reason, obstacle.Message)
+		return 0, c.report(ctx, settings, verdict(obstacle.Reason), obstacle.Reason, obstacle.Message)
 	}
 	wanted, refused := bindings(namespace, settings.Spec.GroupAccess)
 	if err := c.grant(ctx, settings, wanted); err != nil {
@@ -124,13 +124,22 @@ func (c *Controller) Reconcile(ctx context.Context, namespace string) (time.Dura
 	}
 	if len(refused) > 0 {
 		message := fmt.Sprintf("Only the roles %s can be given; nothing is granted for %s.", strings.Join(roles, ", "), strings.Join(refused, ", "))
-		return 0, c.report(ctx, settings, false, reasonRefused, message)
+		return 0, c.report(ctx, settings, project.Refused, reasonRefused, message)
 	}
 	message := fmt.Sprintf("%d groups have access.", len(settings.Spec.GroupAccess))
 	if len(omitted) > 0 {
 		message += fmt.Sprintf(" The platform's settings have no place for %s.", strings.Join(omitted, ", "))
 	}
-	return 0, c.report(ctx, settings, true, reasonGranted, message)
+	return 0, c.report(ctx, settings, project.Ready, reasonGranted, message)
+}
+
+// verdict says whether an obstacle goes away without anybody's help, as a namespace
+// does that is being deleted: it is made again.
+func verdict(reason string) project.Verdict {
+	if reason == project.ReasonTerminating {
+		return project.OnItsWay
+	}
+	return project.Refused
 }
 
 // removed revokes all access in a namespace whose settings are gone.
@@ -249,9 +258,9 @@ func (c *Controller) remove(ctx context.Context, binding *rbacv1.RoleBinding) er
 }
 
 // report applies the status, if it is not what it should be.
-func (c *Controller) report(ctx context.Context, settings *v1alpha1.ProjectSettings, ready bool, reason, message string) error {
+func (c *Controller) report(ctx context.Context, settings *v1alpha1.ProjectSettings, verdict project.Verdict, reason, message string) error {
 	known := settings.Status
-	conditions := project.Conditions(known.Conditions, settings.Generation, ready, reason, message)
+	conditions := project.Conditions(known.Conditions, settings.Generation, verdict, reason, message)
 	if known.ObservedGeneration == settings.Generation && project.SameConditions(known.Conditions, conditions) {
 		return nil
 	}
@@ -269,7 +278,7 @@ func (c *Controller) report(ctx context.Context, settings *v1alpha1.ProjectSetti
 	if _, err := c.Settings.AmbientV1alpha1().ProjectSettings(settings.Namespace).ApplyStatus(ctx, configuration, options); err != nil {
 		return fmt.Errorf("applying the status of the settings in %s: %w", settings.Namespace, err)
 	}
-	if !ready {
+	if verdict != project.Ready {
 		c.Events.Event(settings, corev1.EventTypeWarning, reason, message)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -219,7 +220,18 @@ func TestNothingIsGrantedInANamespaceThatIsNotTheProjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(settings.Status.Conditions) != 2 || settings.Status.Conditions[0].Reason != "NamespaceNotAdopted" {
+	if stalled := meta.FindStatusCondition(settings.Status.Conditions, "Stalled"); len(settings.Status.Conditions) != 3 || stalled == nil || stalled.Reason != "NamespaceNotAdopted" {
+		t.Errorf("conditions %+v", settings.Status.Conditions)
+	}
+
+	// The namespace of a deleted one is made again without anybody's help.
+	s.obstacle = session.Obstacle{Reason: "NamespaceTerminating", Message: "goes"}
+	s.reconcile()
+	settings, err = s.native.AmbientV1alpha1().ProjectSettings(namespace).Get(context.Background(), v1alpha1.ProjectSettingsName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if meta.FindStatusCondition(settings.Status.Conditions, "Stalled") != nil || settings.Status.Conditions[0].Reason != "NamespaceTerminating" {
 		t.Errorf("conditions %+v", settings.Status.Conditions)
 	}
 }

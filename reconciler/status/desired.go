@@ -16,7 +16,7 @@ import (
 const ActivityInterval = time.Minute
 
 // computed are the condition types that the API server computes itself.
-var computed = []string{v1alpha1.ConditionReady, "Stalled", v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict}
+var computed = []string{v1alpha1.ConditionReady, v1alpha1.ConditionStalled, v1alpha1.ConditionTranslated, v1alpha1.ConditionNameConflict}
 
 // Projection is what condition Projected is to say.
 type Projection struct {
@@ -53,6 +53,9 @@ func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, fro
 			observe(&to, session, resource, from, change)
 		}
 	}
+	if resource == nil && Unseen(session) {
+		to.ObservedGeneration = session.Generation
+	}
 	if change.Report && from.Phase != "" {
 		reportPhase(&to, from)
 	}
@@ -72,6 +75,14 @@ func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, fro
 	return to
 }
 
+// Unseen tells whether a session that has ended and that somebody has looked at was
+// changed since: the operator looks at it no more. What nobody has ever looked at is
+// judged by its phase alone, and needs no write.
+func Unseen(session *v1alpha1.Session) bool {
+	observed := session.Status.ObservedGeneration
+	return session.Status.Phase.IsTerminal() && observed != 0 && observed < session.Generation
+}
+
 // reportPhase carries up what belongs to the phase. The upstream can't forget a
 // time; the times of the last run stay until the next run sets them.
 func reportPhase(to *v1alpha1.SessionStatus, from agenticsession.Status) {
@@ -87,7 +98,10 @@ func reportPhase(to *v1alpha1.SessionStatus, from agenticsession.Status) {
 
 // observe carries up what the operator says besides the phase.
 func observe(to *v1alpha1.SessionStatus, session *v1alpha1.Session, resource *unstructured.Unstructured, from agenticsession.Status, change Change) {
-	if change.InStep && from.ObservedGeneration != 0 && from.ObservedGeneration >= resource.GetGeneration() {
+	seen := from.ObservedGeneration != 0 && from.ObservedGeneration >= resource.GetGeneration()
+	// The operator looks at changes of what runs only. Where nothing runs, a change
+	// has no effect but on the next start, and that finds it in the AgenticSession.
+	if change.InStep && (seen || from.Phase.IsTerminal() && Unseen(session)) {
 		to.ObservedGeneration = session.Generation
 	}
 	if from.LastActivityTime == nil || to.LastActivityTime == nil || change.ActivityDue {

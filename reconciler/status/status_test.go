@@ -117,18 +117,26 @@ func TestTheOperatorsGenerationIsTranslated(t *testing.T) {
 	resource := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"generation": int64(9)}}}
 	for _, test := range []struct {
 		name     string
+		phase    v1alpha1.SessionPhase
 		observed int64
 		inStep   bool
 		want     int64
 	}{
-		{"the operator has seen the newest", 9, true, 5},
-		{"it has not yet", 8, true, 3},
-		{"it never looked", 0, true, 3},
-		{"the newest is not projected yet", 9, false, 3},
+		{"the operator has seen the newest", "Running", 9, true, 5},
+		{"it has not yet", "Running", 8, true, 3},
+		{"it never looked", "Running", 0, true, 3},
+		{"the newest is not projected yet", "Running", 9, false, 3},
+		{"it looks no more at what has ended", "Completed", 8, true, 5},
+		{"what has ended is not projected yet", "Completed", 8, false, 3},
 	} {
-		from := agenticsession.Status{Phase: "Running", ObservedGeneration: test.observed}
+		from := agenticsession.Status{Phase: test.phase, ObservedGeneration: test.observed}
+		session.Status.Phase = test.phase
 		if got := Desired(session, resource, from, Change{InStep: test.inStep}).ObservedGeneration; got != test.want {
 			t.Errorf("%s: %d, want %d", test.name, got, test.want)
 		}
+	}
+	session.Status = v1alpha1.SessionStatus{Phase: "Completed"}
+	if got := Desired(session, resource, agenticsession.Status{Phase: "Completed"}, Change{InStep: true}).ObservedGeneration; got != 0 {
+		t.Errorf("nobody has ever looked at it: %d, want 0", got)
 	}
 }

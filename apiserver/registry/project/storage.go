@@ -77,7 +77,7 @@ func phase(project *v1alpha1.Project) string {
 	}
 	ready := meta.FindStatusCondition(project.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
-	case ready == nil:
+	case ready == nil || v1alpha1.NotObserved(ready.Type, ready.Reason):
 		return project.Status.Phase
 	case ready.Status == metav1.ConditionTrue:
 		return v1alpha1.ConditionReady

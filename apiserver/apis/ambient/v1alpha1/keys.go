@@ -27,6 +27,10 @@ const (
 const (
 	// ConditionReady says whether the object is in the state that was asked for.
 	ConditionReady = "Ready"
+	// ConditionStalled is True while nothing more will happen to the object until
+	// somebody does something, and is absent otherwise. Tools that understand
+	// kstatus read it as failed.
+	ConditionStalled = "Stalled"
 	// ConditionTranslated is False while upstream data cannot be shown as it is.
 	ConditionTranslated = "Translated"
 	// ConditionProjected says whether the object is projected into the cluster.
@@ -39,8 +43,33 @@ const (
 )
 
 // ReasonProjectedByAnotherCluster is the reason of the conditions Ready and
-// Projected of a Project, False, in each cluster but the one that projects it.
+// Projected of a Project and its ProjectSettings, False, in each cluster but the
+// one that projects it.
 const ReasonProjectedByAnotherCluster = "ProjectedByAnotherCluster"
+
+// ReasonNotObserved is the reason of the condition Ready, Unknown, of a Project or
+// ProjectSettings that no reconciler has looked at yet.
+const ReasonNotObserved = "NotObserved"
+
+// Reasons of the condition Projected, False, that stay until somebody does
+// something about the project's namespace: Stalled is True beside them.
+const (
+	// ReasonNamespaceReserved: the project's name is that of a namespace that no
+	// project may use.
+	ReasonNamespaceReserved = "NamespaceReserved"
+	// ReasonNamespaceNotAdopted: the namespace was there before the project.
+	ReasonNamespaceNotAdopted = "NamespaceNotAdopted"
+	// ReasonNoProject: the session belongs to no project, or to one that can have
+	// no namespace.
+	ReasonNoProject = "NoProject"
+)
+
+// NotObserved tells whether a condition of that type and reason is the one that our
+// API server computes for Projects and ProjectSettings that nobody has looked at: it
+// is not stored, and nobody reports it.
+func NotObserved(conditionType, reason string) bool {
+	return conditionType == ConditionReady && reason == ReasonNotObserved
+}
 
 // IsTerminal tells whether a session in the phase has ended.
 func (p SessionPhase) IsTerminal() bool {

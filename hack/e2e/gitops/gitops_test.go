@@ -1,0 +1,45 @@
+// Package gitops runs the tests of module hack/gitops, which drive the libraries of
+// GitOps tools, against a stand: those have dependencies that the main module's must
+// not meet.
+package gitops
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/ambient-code/ambient-kube/hack/controlplane"
+	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
+	"github.com/ambient-code/ambient-kube/hack/stack"
+)
+
+var stand *harness.Stand
+
+func TestMain(m *testing.M) {
+	allowed := []harness.Allowed{
+		{Process: stack.APIServerName, Pattern: harness.Abandoned, Why: "Flux's library gives up its other requests when one is refused"},
+		{Process: controlplane.APIServerName, Pattern: harness.Abandoned, Why: "they come through kube-apiserver"},
+	}
+	os.Exit(harness.Main(m, harness.Options{Allowed: allowed}, func(s *harness.Stand) { stand = s }))
+}
+
+func TestToolsThatKeepAClusterAsGitSays(t *testing.T) {
+	stand.NeedsEmbeddedUpstream(t)
+	repository, err := stack.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without the race detector: what runs there is theirs, and it is compiled with
+	// the flags of our programs, which have most of it.
+	command := exec.CommandContext(t.Context(), "go", "test", "-v", "-vet=off", "-count=1", ".")
+	command.Dir = filepath.Join(repository, "hack", "gitops")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0",
+		"AMBIENT_GITOPS_KUBECONFIG="+stand.Stack.Kubeconfig(),
+		"AMBIENT_GITOPS_COUNTERS=http://"+stand.Stack.UpstreamControlAddress()+"/counters")
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the tests of %s: %v\n%s", command.Dir, err, output)
+	}
+	harness.Contains(t, string(output), "--- PASS: TestEveryPhaseHasItsHealth", "--- PASS: TestASecondSyncWritesNothing", "--- PASS: TestPruningDeletes")
+}
