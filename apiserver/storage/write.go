@@ -209,10 +209,19 @@ func (s *Store) answer(key string, before uint64, out runtime.Object) error {
 	if err != nil {
 		return apistorage.NewInternalError(fmt.Errorf("looking for what became of %s: %w", key, err))
 	}
+	var removed runtime.Object
 	for i := len(events) - 1; i >= 0; i-- {
-		if events[i].Key == key && events[i].Type != journal.Deleted {
+		switch {
+		case events[i].Key != key:
+		case events[i].Type != journal.Deleted:
 			return give(events[i].Value, out)
+		case removed == nil:
+			// The write itself may have taken the object away from its key.
+			removed = events[i].Value
 		}
+	}
+	if removed != nil {
+		return give(removed, out)
 	}
 	return apistorage.NewInternalError(fmt.Errorf("%s was written upstream but is not there", key))
 }

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/ownership"
 )
 
@@ -18,7 +19,7 @@ const (
 )
 
 // reservedKeys are the annotations that are never shown.
-var reservedKeys = []string{ReservedAnnotation, SettingsAnnotation}
+var reservedKeys = []string{ReservedAnnotation, SettingsAnnotation, v1alpha1.RestoreNameAnnotation}
 
 // timeOf is the time at the precision of the API; nil when absent or out of the
 // range of times.

@@ -117,6 +117,11 @@ func (t *Translator) sessionSpecUpdate(row *ambientv1.Session, current, desired 
 	if changes := mapChanges(current.Labels, desired.Labels, v1alpha1.SessionIDLabel); len(changes) > 0 {
 		s.send(&request.Labels, editObject(row.GetLabels(), changes))
 	}
+	if _, restoring := desired.Annotations[v1alpha1.RestoreNameAnnotation]; restoring && isMalformedObject(row.GetAnnotations()) {
+		// What is there may be all that is left of something.
+		return nil, apierrors.NewInvalid(v1alpha1.Kind("Session"), desired.Name, field.ErrorList{field.Forbidden(
+			field.NewPath("metadata", "annotations").Key(v1alpha1.RestoreNameAnnotation), "the upstream's annotations are malformed and stay as they are")})
+	}
 	annotations, send, err := t.updateAnnotations(annotationsUpdate{
 		text:    row.GetAnnotations(),
 		key:     ReservedAnnotation,
@@ -125,6 +130,7 @@ func (t *Translator) sessionSpecUpdate(row *ambientv1.Session, current, desired 
 		to:      &desired.ObjectMeta,
 		before:  (*sessionHash)(&current.Spec),
 		after:   (*sessionHash)(&desired.Spec),
+		also:    func(reserved *Reserved) { restoreName(reserved, desired) },
 	}, s.sending)
 	if err != nil {
 		return nil, err
@@ -136,6 +142,14 @@ func (t *Translator) sessionSpecUpdate(row *ambientv1.Session, current, desired 
 		return nil, nil
 	}
 	return request, nil
+}
+
+// restoreName gives a session that has no chosen name the one that the reconciler
+// found on its AgenticSession.
+func restoreName(reserved *Reserved, desired *v1alpha1.Session) {
+	if name := desired.Annotations[v1alpha1.RestoreNameAnnotation]; reserved.Name == "" && isLabel(name) {
+		reserved.Name = name
+	}
 }
 
 // sessionColumns fills in the columns whose field in the spec changed. It returns

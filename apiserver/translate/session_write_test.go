@@ -267,3 +267,42 @@ func TestDecision14RefusedLabelsSurviveWrites(t *testing.T) {
 		t.Errorf("annotations: %s", next.GetAnnotations())
 	}
 }
+
+// What is known of the lost name comes back from the AgenticSession; a name that is
+// there, and annotations that cannot be read, stay.
+func TestDecision13ALostNameIsGivenBack(t *testing.T) {
+	for _, test := range []struct {
+		name, annotations, want string
+		refused                 bool
+	}{
+		{"lost with all annotations", "", "mine", false},
+		{"lost beside others", `{"example.com/a":"b"}`, "mine", false},
+		{"not lost", `{"ambient.io/kubernetes":"{\"name\":\"chosen\"}"}`, "chosen", false},
+		{"malformed", `{"example.com/a":`, "", true},
+	} {
+		row := session(func(s *ambientv1.Session) { s.Annotations = &test.annotations })
+		current := read(row)
+		desired := current.DeepCopy()
+		metav1.SetMetaDataAnnotation(&desired.ObjectMeta, v1alpha1.RestoreNameAnnotation, "mine")
+		request, _, err := translator.SessionUpdate(row, current, desired)
+		if test.refused {
+			if !apierrors.IsInvalid(err) {
+				t.Errorf("%s: %v, want a refusal", test.name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if request != nil {
+			row.Annotations = request.Annotations
+		}
+		if got := translator.SessionName(row); got != test.want {
+			t.Errorf("%s: the session is named %q, want %q", test.name, got, test.want)
+		}
+		if shown := read(row).Annotations; shown[v1alpha1.RestoreNameAnnotation] != "" || test.annotations == `{"example.com/a":"b"}` && shown["example.com/a"] != "b" {
+			t.Errorf("%s: annotations %v", test.name, shown)
+		}
+	}
+}

@@ -261,6 +261,16 @@ func backendMutants() []mutant {
 	const repair, backend = "apiserver/repair/repair.go", "apiserver/backend/"
 	return []mutant{
 		{
+			name: "gives names back to whoever asks", file: "apiserver/registry/session/strategy.go",
+			old: "validation.ValidateSessionUpdate(session, previous.(*v1alpha1.Session)), validation.RefuseRestoredName(session)...)", new: "validation.ValidateSessionUpdate(session, previous.(*v1alpha1.Session)))",
+			test: "TestDecision13NamesAreGivenBackByTheStatusOnly",
+		},
+		{
+			name: "gives a session that has a name another one", file: "apiserver/translate/session_write.go",
+			old: `reserved.Name == "" && isLabel(name)`, new: "isLabel(name)",
+			test: "TestDecision13ALostNameIsGivenBack",
+		},
+		{
 			name: "repairs no lost write", file: repair,
 			old: "if changed == 0 || back != changed {", new: "if true {",
 			test: "TestWhatCountsAsLost",

@@ -9,6 +9,21 @@ func sessionMutants() []mutant {
 	const rules, table, session = "reconciler/phase/rules.go", "reconciler/phase/table.go", "reconciler/session/"
 	return []mutant{
 		{
+			name: "lets a lost name be lost", file: session + "pass.go",
+			old: "restored, err := p.restoreName(ctx); restored || err != nil", new: "restored, err := false, error(nil); restored || err != nil",
+			test: "TestDecision13ALostNameIsRestoredFromTheAgenticSession",
+		},
+		{
+			name: "asks for a name that somebody wrote on an AgenticSession", file: "reconciler/agenticsession/owned.go",
+			old: "; !ours {", new: "; !ours && annotations == nil {", tests: "reconciler/session",
+			test: "TestDecision13ANameEditedOnTheAgenticSessionIsHealed",
+		},
+		{
+			name: "asks for a name that another session has", file: session + "restore.go",
+			old: "found && ok && KeyOfSession(session) != p.key", new: "found && ok && KeyOfSession(session) == p.key",
+			test: "TestDecision13ANameThatCannotBeRestoredIsGivenUp",
+		},
+		{
 			name: "sends a start request twice", file: rules,
 			old: "case sent != nil && sent.From == in.Resource.State:\n\t\treturn Decision{Action: Keep}", new: "case sent != nil && sent.From == in.Resource.State:\n\t\treturn Decision{Action: SendStart}",
 			test: "TestStartRequests",

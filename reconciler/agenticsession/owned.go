@@ -89,3 +89,17 @@ func Applied(object *unstructured.Unstructured) bool {
 	owned, err := ownedFields(object)
 	return owned != nil || err != nil
 }
+
+// AppliedSessionName returns the name of the Session that the reconciler has written
+// on its AgenticSession; empty if it has written none, or somebody else another.
+func AppliedSessionName(object *unstructured.Unstructured) (string, error) {
+	owned, err := ownedFields(object)
+	if err != nil {
+		return "", err
+	}
+	annotations := nested(nested(owned, fieldPrefix+"metadata"), fieldPrefix+"annotations")
+	if _, ours := annotations[fieldPrefix+SessionNameAnnotation]; !ours {
+		return "", nil
+	}
+	return object.GetAnnotations()[SessionNameAnnotation], nil
+}

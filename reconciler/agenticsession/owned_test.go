@@ -81,3 +81,22 @@ func TestWhatWeDoNotOwnMayBeChanged(t *testing.T) {
 		})
 	}
 }
+
+func TestASessionNameCountsWhileItIsOurs(t *testing.T) {
+	object := applied(t, Build(session(v1alpha1.SessionSpec{}), "cr").Object)
+	expect := func(why, want string) {
+		t.Helper()
+		if got, err := AppliedSessionName(object); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", why, got, err, want)
+		}
+	}
+	expect("ours", object.GetAnnotations()[SessionNameAnnotation])
+	entries := object.GetManagedFields()
+	entries[0].Manager = "somebody"
+	object.SetManagedFields(entries)
+	expect("somebody else's", "")
+	object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(`"text"`)}})
+	if _, err := AppliedSessionName(object); err == nil {
+		t.Error("fields that can't be read are not reported")
+	}
+}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,10 @@ type Client interface {
 	ListSessions(ctx context.Context, key Key) ([]v1alpha1.Session, error)
 	// ApplySessionStatus applies a status, with force.
 	ApplySessionStatus(ctx context.Context, configuration *applyv1alpha1.SessionApplyConfiguration) (*v1alpha1.Session, error)
+
+	// RestoreName gives a Session that goes by its id another name, if it is still
+	// the object that was read.
+	RestoreName(ctx context.Context, session *v1alpha1.Session, name string) error
 
 	// GetResource reads an AgenticSession.
 	GetResource(ctx context.Context, namespace, name string) (*unstructured.Unstructured, error)
@@ -74,6 +79,21 @@ func (c *client) ApplySessionStatus(ctx context.Context, configuration *applyv1a
 		return nil, fmt.Errorf("applying the status of session %s/%s: %w", namespace, name, err)
 	}
 	return session, nil
+}
+
+func (c *client) RestoreName(ctx context.Context, session *v1alpha1.Session, name string) error {
+	patch, err := json.Marshal(map[string]metav1.ObjectMeta{"metadata": {
+		UID: session.UID, ResourceVersion: session.ResourceVersion, Annotations: map[string]string{v1alpha1.RestoreNameAnnotation: name},
+	}})
+	if err != nil {
+		return fmt.Errorf("encoding the name of session %s/%s: %w", session.Namespace, session.Name, err)
+	}
+	_, err = c.sessions.AmbientV1alpha1().Sessions(session.Namespace).
+		Patch(ctx, session.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: agenticsession.FieldManager}, "status")
+	if err != nil {
+		return fmt.Errorf("giving session %s/%s its name %s back: %w", session.Namespace, session.Name, name, err)
+	}
+	return nil
 }
 
 func (c *client) GetResource(ctx context.Context, namespace, name string) (*unstructured.Unstructured, error) {

@@ -26,6 +26,9 @@ const (
 
 // run decides and acts.
 func (p *pass) run(ctx context.Context) (time.Duration, error) {
+	if restored, err := p.restoreName(ctx); restored || err != nil {
+		return confirmPause, err
+	}
 	decision := phase.Decide(p.input())
 	if p.session.DeletionTimestamp != nil && p.resource == nil {
 		return 0, nil

@@ -48,6 +48,8 @@ type world struct {
 	obstacle  Obstacle
 	unstarted Obstacle
 	held      bool
+	// refuseNames refuses to give names back.
+	refuseNames bool
 
 	sessionStore, resourceStore cache.Indexer
 	events                      *record.FakeRecorder
@@ -277,6 +279,31 @@ func (w *world) ApplySessionStatus(_ context.Context, configuration *applyv1alph
 		return nil
 	})
 	return applied, err
+}
+
+// RestoreName implements Client: the Session is another object afterwards.
+func (w *world) RestoreName(_ context.Context, session *v1alpha1.Session, name string) error {
+	return w.request("name", func() error {
+		live := w.sessions[session.Name]
+		switch {
+		case live == nil || live.UID != session.UID:
+			return apierrors.NewNotFound(v1alpha1.Resource("sessions"), session.Name)
+		case live.ResourceVersion != session.ResourceVersion:
+			return apierrors.NewConflict(v1alpha1.Resource("sessions"), live.Name, errors.New("changed"))
+		case w.refuseNames:
+			return apierrors.NewInvalid(v1alpha1.Kind("Session"), live.Name, nil)
+		}
+		w.rename(session.Name, name)
+		return nil
+	})
+}
+
+// rename makes a session go by another name.
+func (w *world) rename(from, to string) {
+	next := w.sessions[from].DeepCopy()
+	next.Name, next.ResourceVersion = to, w.next()
+	delete(w.sessions, from)
+	w.sessions[to] = next
 }
 
 // setStatus writes a status as the operator does.

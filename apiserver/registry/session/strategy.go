@@ -4,6 +4,7 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -50,7 +51,7 @@ func (strategy) PrepareForCreate(ctx context.Context, object runtime.Object) {
 // Validate implements rest.RESTCreateStrategy.
 func (strategy) Validate(ctx context.Context, object runtime.Object) field.ErrorList {
 	session := object.(*v1alpha1.Session)
-	errs := validation.ValidateSession(session)
+	errs := append(validation.ValidateSession(session), validation.RefuseRestoredName(session)...)
 	if session.Spec.CreatedBy != requester(ctx) {
 		errs = append(errs, field.Forbidden(field.NewPath("spec", "createdBy"), "is read-only: the server sets it to the requesting user"))
 	}
@@ -76,7 +77,8 @@ func (strategy) PrepareForUpdate(ctx context.Context, object, previous runtime.O
 
 // ValidateUpdate implements rest.RESTUpdateStrategy.
 func (strategy) ValidateUpdate(_ context.Context, object, previous runtime.Object) field.ErrorList {
-	return validation.ValidateSessionUpdate(object.(*v1alpha1.Session), previous.(*v1alpha1.Session))
+	session := object.(*v1alpha1.Session)
+	return append(validation.ValidateSessionUpdate(session, previous.(*v1alpha1.Session)), validation.RefuseRestoredName(session)...)
 }
 
 // WarningsOnCreate implements rest.RESTCreateStrategy.
@@ -194,7 +196,11 @@ func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 // PrepareForUpdate implements rest.RESTUpdateStrategy.
 func (statusStrategy) PrepareForUpdate(_ context.Context, object, previous runtime.Object) {
 	session, old := object.(*v1alpha1.Session), previous.(*v1alpha1.Session)
+	name, restoring := session.Annotations[v1alpha1.RestoreNameAnnotation]
 	resource.KeepMetadata(&session.ObjectMeta, &old.ObjectMeta)
+	if restoring {
+		metav1.SetMetaDataAnnotation(&session.ObjectMeta, v1alpha1.RestoreNameAnnotation, name)
+	}
 	old.Spec.DeepCopyInto(&session.Spec)
 	status, before := &session.Status, &old.Status
 	if status.SessionID == "" {

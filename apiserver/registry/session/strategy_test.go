@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
@@ -99,5 +100,38 @@ func TestAppliedOwnershipStopsAtWhatIsReset(t *testing.T) {
 	status := statusStrategy{}.GetResetFields()[version]
 	if !status.Has(fieldpath.MakePathOrDie("spec")) || !status.Has(fieldpath.MakePathOrDie("metadata")) || status.Has(fieldpath.MakePathOrDie("status")) {
 		t.Errorf("status resets %s", status)
+	}
+}
+
+// Only who may write the status, the reconciler, gives names back, and only to a
+// session that goes by its id.
+func TestDecision13NamesAreGivenBackByTheStatusOnly(t *testing.T) {
+	lost := &v1alpha1.Session{
+		ObjectMeta: metav1.ObjectMeta{Name: "2abc", Namespace: "team-a"},
+		Spec:       v1alpha1.SessionSpec{DisplayName: "x"},
+		Status:     v1alpha1.SessionStatus{SessionID: "2AbC"},
+	}
+	update := func(old *v1alpha1.Session, name string) *v1alpha1.Session {
+		session := old.DeepCopy()
+		metav1.SetMetaDataAnnotation(&session.ObjectMeta, v1alpha1.RestoreNameAnnotation, name)
+		return session
+	}
+	ctx := t.Context()
+	written := update(lost, "mine")
+	statusStrategy{}.PrepareForUpdate(ctx, written, lost)
+	if errs := (statusStrategy{}).ValidateUpdate(ctx, written, lost); len(errs) > 0 || written.Annotations[v1alpha1.RestoreNameAnnotation] != "mine" {
+		t.Errorf("by the status: %v, annotations %v", errs, written.Annotations)
+	}
+	named := lost.DeepCopy()
+	named.Name = "chosen"
+	for why, errs := range map[string]field.ErrorList{
+		"a name that is none":       statusStrategy{}.ValidateUpdate(ctx, update(lost, "Not.A.Name"), lost),
+		"a session with a name":     statusStrategy{}.ValidateUpdate(ctx, update(named, "mine"), named),
+		"an update of the session":  strategy{}.ValidateUpdate(ctx, update(lost, "mine"), lost),
+		"the creation of a session": strategy{}.Validate(ctx, update(lost, "mine")),
+	} {
+		if !slices.ContainsFunc(errs, func(err *field.Error) bool { return err.Field == "metadata.annotations[ambient.io/restore-name]" }) {
+			t.Errorf("%s: %v", why, errs)
+		}
 	}
 }

@@ -17,6 +17,10 @@ const (
 	// ProjectIntoAnnotation, on a Project, names the cluster that is to project it,
 	// by the UID of its namespace kube-system: a person hands the project over.
 	ProjectIntoAnnotation = "ambient.io/project-into"
+	// RestoreNameAnnotation, in a write of the status of a Session that goes by its
+	// id, gives the Session the name back that it lost together with its record
+	// upstream. It is never stored, and refused in any other write.
+	RestoreNameAnnotation = "ambient.io/restore-name"
 	// ManagedByLabel names who made a namespace for a project.
 	ManagedByLabel = "ambient-code.io/managed-by"
 	// ManagedByReconciler is the value of ManagedByLabel on our namespaces.

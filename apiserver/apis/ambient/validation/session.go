@@ -67,7 +67,35 @@ func ValidateSessionStatusUpdate(session, old *v1alpha1.Session) field.ErrorList
 	errs = append(errs, validateNonNegative(status.SDKRestartCount, before.SDKRestartCount, statusPath.Child("sdkRestartCount"))...)
 	errs = append(errs, validateConditions(status.Conditions, before.Conditions, statusPath.Child("conditions"))...)
 	errs = append(errs, validateText(session, old)...)
+	errs = append(errs, validateRestoredName(session)...)
 	return append(errs, validateSize(session, old, statusPath)...)
+}
+
+var restoreNamePath = field.NewPath("metadata", "annotations").Key(v1alpha1.RestoreNameAnnotation)
+
+// validateRestoredName validates the name that a write of the status gives back.
+func validateRestoredName(session *v1alpha1.Session) field.ErrorList {
+	name, restoring := session.Annotations[v1alpha1.RestoreNameAnnotation]
+	if !restoring {
+		return nil
+	}
+	if session.Name != strings.ToLower(session.Status.SessionID) {
+		return field.ErrorList{field.Forbidden(restoreNamePath, "the session goes by a name of its own, not by its id")}
+	}
+	var errs field.ErrorList
+	for _, problem := range validation.IsDNS1123Label(name) {
+		errs = append(errs, field.Invalid(restoreNamePath, name, problem))
+	}
+	return errs
+}
+
+// RefuseRestoredName refuses to give a name back in any write but one of the status,
+// which is the reconciler's.
+func RefuseRestoredName(session *v1alpha1.Session) field.ErrorList {
+	if _, restoring := session.Annotations[v1alpha1.RestoreNameAnnotation]; restoring {
+		return field.ErrorList{field.Forbidden(restoreNamePath, "may be set in a write of the status only")}
+	}
+	return nil
 }
 
 func agenticSessionName(status *v1alpha1.SessionStatus) string {
