@@ -15,10 +15,10 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 )
 
-// repairsTotal counts what was made good after racing saves.
+// repairsTotal counts what was made good after racing saves and careless edits.
 var repairsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 	Name:           "ambient_kube_repairs_total",
-	Help:           "Number of rows that were repaired after a racing save at the upstream undid an acknowledged write (rewritten) or deletion (deleted), or were not, because they had changed or were too many (left).",
+	Help:           "Number of rows that were repaired after a racing save at the upstream undid an acknowledged write (rewritten) or deletion (deleted), or were not, because they had changed or were too many (left); or after somebody replaced the annotations without our record (restored).",
 	StabilityLevel: metrics.ALPHA,
 }, []string{"action"})
 
@@ -109,10 +109,13 @@ func (c *stateCollector) CollectWithStability(ch chan<- metrics.Metric) {
 func reportRepair(events eventRecorder) backend.RepairReporter {
 	return func(action string, object runtime.Object, message string) {
 		repairsTotal.WithLabelValues(action).Inc()
-		klog.InfoS("A racing save changed a row of the upstream", "action", action, "message", message)
+		klog.InfoS("A row of the upstream was repaired", "action", action, "message", message)
 		reason := "LostUpdateRepaired"
-		if action == backend.RepairLeft {
+		switch action {
+		case backend.RepairLeft:
 			reason = "DeletedAndBack"
+		case backend.RepairRestored:
+			reason = "RecordRestored"
 		}
 		if object != nil {
 			events.recorder.Event(object, corev1.EventTypeWarning, reason, message)

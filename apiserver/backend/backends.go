@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
@@ -71,14 +72,21 @@ func New(options Options) (*Backends, error) {
 		kind: newKind[*ambientv1.ProjectSettings](b.SettingsJournal, "projectsettings", locks, b.office, writes, options), client: options.Client.ProjectSettings, translator: options.Translator,
 		projects: b.Projects, projectRows: map[string]*ambientv1.Project{}, settingsOf: map[string]string{},
 	}
+	b.Sessions.keeper, b.Projects.keeper = newKeeper[*ambientv1.Session](), newKeeper[*ambientv1.Project]()
 	b.Projects.changed = b.Settings.projectChanged
 	b.Projects.deleteSessions = b.Sessions.deleteInProject
 	b.Projects.inUse = func(id string) bool { return len(b.Sessions.InProject(id)) > 0 }
 	b.Sessions.repairs = newRepairs(options.Repaired, repairing[*ambientv1.Session]{
 		singular: "session", excused: columnsIn(&ambientv1.UpdateSessionStatusRequest{}), resend: b.Sessions.resend, deleteAgain: b.Sessions.deleteID,
+		annotate: func(row *ambientv1.Session) proto.Message {
+			return &ambientv1.UpdateSessionRequest{Id: row.GetMetadata().GetId(), Annotations: row.Annotations}
+		},
 	})
 	b.Projects.repairs = newRepairs(options.Repaired, repairing[*ambientv1.Project]{
 		singular: "project", excused: map[string]bool{"status": true}, resend: b.Projects.resend, deleteAgain: b.Projects.deleteAgain,
+		annotate: func(row *ambientv1.Project) proto.Message {
+			return &ambientv1.UpdateProjectRequest{Id: row.GetMetadata().GetId(), Annotations: row.Annotations}
+		},
 	})
 	b.Settings.repairs = newRepairs(options.Repaired, repairing[*ambientv1.ProjectSettings]{
 		singular: "settings", resend: b.Settings.resend, deleteAgain: b.Settings.deleteID,
@@ -111,7 +119,9 @@ func (b *Backends) Run(ctx context.Context) error {
 	group.Go(func() error { return b.Projects.feed.Run(ctx) })
 	group.Go(func() error { return b.Sessions.feed.Run(ctx) })
 	group.Go(func() error { return b.Sessions.repairForEver(ctx) })
+	group.Go(func() error { return b.Sessions.keepForEver(ctx) })
 	group.Go(func() error { return b.Projects.repairForEver(ctx) })
+	group.Go(func() error { return b.Projects.keepForEver(ctx) })
 	group.Go(func() error { return b.Settings.feed.Run(ctx) })
 	group.Go(func() error { return b.Settings.repairForEver(ctx) })
 	return group.Wait()

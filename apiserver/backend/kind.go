@@ -30,6 +30,8 @@ type kind[R message] struct {
 	writes       *limiter
 	maxStaleness time.Duration
 	repairs      *repairs[R]
+	// keeper is nil for a kind whose rows have no annotations.
+	keeper *keeper[R]
 	// office is what the kinds of one process have in common as a leader.
 	office *office
 	// fresh and settled tell once for all that the listings that a new leader has to

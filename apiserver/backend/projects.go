@@ -40,8 +40,10 @@ func (p *Projects) Publish(id string, row *ambientv1.Project) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before, found := p.byID[id]
+	asRead := row
 	if found {
 		row = carryProjectReserved(before.row, row)
+		p.keeper.note(id, asRead, row != asRead)
 	}
 	object := p.translator.Project(row, 0)
 	if found && before.object != nil {
@@ -54,7 +56,7 @@ func (p *Projects) Publish(id string, row *ambientv1.Project) {
 	}
 	p.put(id, ProjectsPrefix+"/"+id, row, object)
 	p.changed(id, row)
-	p.inspect(id, row, found)
+	p.inspect(id, asRead, found)
 }
 
 // Withdraw takes the row out of the API. The feed calls it.
@@ -62,6 +64,7 @@ func (p *Projects) Withdraw(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.remove(id)
+	p.keeper.forget(id)
 	p.changed(id, nil)
 }
 
@@ -151,7 +154,7 @@ func (p *Projects) Update(ctx context.Context, key string, current, desired runt
 // write sends an update of the project row.
 func (p *Projects) write(ctx context.Context, id string, request *ambientv1.UpdateProjectRequest) error {
 	request.Id = id
-	before, _ := p.row(id)
+	before, _ := p.asRead(id)
 	return p.call(ctx, false, id, func(ctx context.Context) error {
 		answer, err := p.client.UpdateProject(ctx, request)
 		if err == nil {

@@ -29,6 +29,9 @@ const (
 	RepairDeleted = "deleted"
 	// RepairLeft: a deleted row is back and was left alone, for people to decide.
 	RepairLeft = "left"
+	// RepairRestored: the record that is kept in the annotations, which somebody had
+	// replaced without it, was written again.
+	RepairRestored = "restored"
 )
 
 // repairJob is one row to make good: a lost write, or a revived row if there is
@@ -60,6 +63,8 @@ type repairing[R message] struct {
 	excused map[string]bool
 	// resend sends the request of a lost write once more.
 	resend func(context.Context, proto.Message) (R, error)
+	// annotate returns a request that writes the annotations of the row.
+	annotate func(row R) proto.Message
 	// deleteAgain deletes a revived row.
 	deleteAgain func(ctx context.Context, id, name string) error
 }
@@ -105,7 +110,7 @@ func (k *kind[R]) wrote(ctx context.Context, id string, request proto.Message, b
 	k.repairs.memory.Wrote(id, repair.Write{Request: request, Before: before, After: after})
 	k.observe(ctx, after)
 	// The racing save may have shown before our answer did: nothing new shows then.
-	if row, found := k.row(id); found {
+	if row, found := k.asRead(id); found {
 		k.inspect(id, row, true)
 	}
 }
@@ -174,7 +179,7 @@ func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 	if err := k.refreshID(ctx, job.id, nameOf(key)); err != nil {
 		return err
 	}
-	row, found := k.row(job.id)
+	row, found := k.asRead(job.id)
 	if !found {
 		return nil
 	}
@@ -193,7 +198,8 @@ func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 	if !outstanding {
 		return nil
 	}
-	if err := k.rewrite(ctx, job.id, nameOf(key), lost); err != nil {
+	// Its values were written by us before, so that whoever owns them stays their owner.
+	if err := k.send(ctx, job.id, nameOf(key), lost.Request); err != nil {
 		return fmt.Errorf("writing again what was lost: %w", err)
 	}
 	if entry, found := k.journal.Get(key); found {
@@ -209,20 +215,6 @@ func (k *kind[R]) reportLeft(key string) {
 	if entry, found := k.journal.Get(key); found {
 		k.repairs.report(RepairLeft, entry.Value, "After its deletion, "+k.repairs.singular+" "+nameOf(key)+" is back, as after a racing save at the upstream; it was left alone, because it has changed or because there are more than ten a minute")
 	}
-}
-
-// rewrite sends the request of a lost write once more. Its values were written by
-// us before, so that whoever owns them stays their owner.
-func (k *kind[R]) rewrite(ctx context.Context, id, name string, write repair.Write) error {
-	return k.duringWrite(id, func() error {
-		return k.call(ctx, false, name, func(ctx context.Context) error {
-			row, err := k.repairs.resend(ctx, write.Request)
-			if err == nil {
-				k.observe(ctx, row)
-			}
-			return err
-		})
-	})
 }
 
 // columnsOf names the columns of a write, for people.

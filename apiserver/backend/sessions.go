@@ -44,11 +44,13 @@ func (s *Sessions) Publish(id string, row *ambientv1.Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, found := s.byID[id]
+	asRead := row
 	if found {
 		row = carryReserved(before.row, row)
+		s.keeper.note(id, asRead, row != asRead)
 	}
 	s.publish(id, row)
-	s.inspect(id, row, found)
+	s.inspect(id, asRead, found)
 }
 
 // publish claims the row's name and places it and whomever the claim concerns.
@@ -73,6 +75,7 @@ func (s *Sessions) Withdraw(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(id)
+	s.keeper.forget(id)
 	for _, changed := range s.claims.release(id) {
 		s.place(changed, s.byID[changed].row)
 	}
@@ -239,11 +242,12 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 	}
 	if spec != nil {
 		spec.Id = id
+		before, _ := s.asRead(id)
 		err := s.duringWrite(id, func() error {
 			return s.call(ctx, false, session.Name, func(ctx context.Context) error {
 				answer, err := s.client.UpdateSession(ctx, spec)
 				if err == nil {
-					s.wrote(ctx, id, spec, row, roundSession(answer))
+					s.wrote(ctx, id, spec, before, roundSession(answer))
 				}
 				return s.missingParent(err, session)
 			})
@@ -256,13 +260,11 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 		return nil
 	}
 	report.Id = id
-	if written, found := s.row(id); found {
-		row = written
-	}
+	before, _ := s.asRead(id)
 	return s.call(ctx, true, session.Name, func(ctx context.Context) error {
 		answer, err := s.client.UpdateSessionStatus(ctx, report)
 		if err == nil {
-			s.wrote(ctx, id, report, row, roundSession(answer))
+			s.wrote(ctx, id, report, before, roundSession(answer))
 		}
 		return err
 	})

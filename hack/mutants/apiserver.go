@@ -261,6 +261,26 @@ func backendMutants() []mutant {
 	const repair, backend = "apiserver/repair/repair.go", "apiserver/backend/"
 	return []mutant{
 		{
+			name: "keeps a wiped record in memory only", file: "apiserver/backend/keeper.go",
+			old: "\tk.queue.AddRateLimited(id)\n}", new: "}",
+			test: "TestARecordThatSomebodyWipedIsWrittenAgain",
+		},
+		{
+			name: "competes with somebody who wipes a record again and again", file: "apiserver/backend/keeper.go",
+			old: "\tk.queue.AddRateLimited(id)\n}", new: "\tk.queue.AddAfter(id, keepAfter)\n}",
+			test: "TestWithSomebodyWhoInsistsNobodyCompetes",
+		},
+		{
+			name: "takes what it carried on for what the upstream holds", file: "apiserver/backend/sessions.go",
+			old: "s.inspect(id, asRead, found)", new: "s.inspect(id, row, found)",
+			test: "TestDecision7AWriteThatARacingSaveUndidIsMadeAgain",
+		},
+		{
+			name: "forgets that the upstream lost the record when it writes", file: "apiserver/backend/keeper.go",
+			old: "if row, lost := k.keeper.withoutRecord(id); lost {\n\t\treturn row, true", new: "if row, lost := k.keeper.withoutRecord(id); lost && id == \"\" {\n\t\treturn row, true",
+			test: "TestDecision7AWriteBesideAWipedRecordIsMadeAgain",
+		},
+		{
 			name: "gives names back to whoever asks", file: "apiserver/registry/session/strategy.go",
 			old: "validation.ValidateSessionUpdate(session, previous.(*v1alpha1.Session)), validation.RefuseRestoredName(session)...)", new: "validation.ValidateSessionUpdate(session, previous.(*v1alpha1.Session)))",
 			test: "TestDecision13NamesAreGivenBackByTheStatusOnly",

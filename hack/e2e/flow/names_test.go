@@ -2,10 +2,13 @@ package flow
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -50,5 +53,36 @@ func TestDecision13ALostNameIsRestoredFromTheAgenticSession(t *testing.T) {
 	metav1.SetMetaDataAnnotation(&edited.ObjectMeta, v1alpha1.RestoreNameAnnotation, "other")
 	if _, err := stand.Ambient.AmbientV1alpha1().Sessions(project).Update(t.Context(), edited, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) {
 		t.Errorf("another name by an update: %v, want 422", err)
+	}
+}
+
+// What has no column upstream outlives both at once: an edit of the annotations by
+// somebody who does not know of our record, and a restart of our server.
+func TestMetadataOutlivesAnEditOfTheAnnotationsAndARestart(t *testing.T) {
+	project := stand.NewProject(t)
+	session := stand.NewSession(t, project, "kept")
+	held := []byte(`{"metadata":{"finalizers":["example.com/held"]}}`)
+	sessions := stand.Ambient.AmbientV1alpha1().Sessions(project)
+	if _, err := sessions.Patch(t.Context(), "kept", types.MergePatchType, held, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	id, theirs := session.Status.SessionID, `{"note":"theirs"}`
+	if _, err := stand.Upstream.Sessions.UpdateSession(t.Context(), &ambientv1.UpdateSessionRequest{Id: id, Annotations: &theirs}); err != nil {
+		t.Fatal(err)
+	}
+	awaitRow(t, id, "the record is there again", func(row *ambientv1.Session) error {
+		if !strings.Contains(row.GetAnnotations(), "example.com/held") || !strings.Contains(row.GetAnnotations(), `"note":"theirs"`) {
+			return fmt.Errorf("the annotations are %s", row.GetAnnotations())
+		}
+		return nil
+	})
+	harness.Kill(t, stand.Stack.Extension)
+	harness.Restart(t, stand.Stack.Extension)
+	after := getSession(t, project, "kept")
+	if after.UID != session.UID || !slices.Equal(after.Finalizers, []string{"example.com/held"}) || len(after.ManagedFields) == 0 || after.Annotations["note"] != "theirs" {
+		t.Errorf("after the restart: %+v", after.ObjectMeta)
+	}
+	if _, err := sessions.Patch(t.Context(), "kept", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+		t.Error(err)
 	}
 }

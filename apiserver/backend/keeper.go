@@ -1,0 +1,137 @@
+package backend
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+)
+
+const (
+	// keepAfter is how long after somebody replaced the annotations of a row our
+	// record is written into them again. It doubles each time that they do so, up to
+	// keepAtMost: with somebody who insists, we don't compete.
+	keepAfter  = 2 * time.Second
+	keepAtMost = time.Minute
+)
+
+// keeper knows the rows whose annotations somebody replaced without the record that
+// we keep there. Until it stands there again, it is in memory only.
+type keeper[R message] struct {
+	queue workqueue.TypedRateLimitingInterface[string]
+
+	mu sync.Mutex
+	// lost holds these rows by id, as the upstream holds them.
+	lost map[string]R
+}
+
+func newKeeper[R message]() *keeper[R] {
+	limits := workqueue.NewTypedItemExponentialFailureRateLimiter[string](keepAfter, keepAtMost)
+	return &keeper[R]{queue: workqueue.NewTypedRateLimitingQueue(limits), lost: map[string]R{}}
+}
+
+// note notes whether the row with the id, as the upstream holds it, lost its record.
+func (k *keeper[R]) note(id string, row R, lost bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !lost {
+		delete(k.lost, id)
+		return
+	}
+	k.lost[id] = row
+	k.queue.AddRateLimited(id)
+}
+
+// forget forgets a row that is gone.
+func (k *keeper[R]) forget(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.lost, id)
+	k.queue.Forget(id)
+}
+
+// withoutRecord returns the row as the upstream holds it, if it lost its record there.
+func (k *keeper[R]) withoutRecord(id string) (row R, lost bool) {
+	if k == nil {
+		return row, false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	row, lost = k.lost[id]
+	return row, lost
+}
+
+// asRead returns the row with the id as the upstream holds it, in which our record may
+// lack that the published one has.
+func (k *kind[R]) asRead(id string) (row R, found bool) {
+	if row, lost := k.keeper.withoutRecord(id); lost {
+		return row, true
+	}
+	return k.row(id)
+}
+
+// keepForEver writes lost records again, until the context ends. A standby keeps
+// them in mind until it leads.
+func (k *kind[R]) keepForEver(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, k.keeper.queue.ShutDown)
+	defer stop()
+	for {
+		id, ended := k.keeper.queue.Get()
+		if ended {
+			return nil
+		}
+		if err := k.keep(ctx, id); err != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).V(2).Info("A record in annotations that somebody replaced could not be written again yet", "resource", k.resource.Resource, "id", id, "err", err)
+			k.keeper.queue.AddRateLimited(id)
+		}
+		k.keeper.queue.Done(id)
+	}
+}
+
+// keep writes the record of a row into its annotations, if it is still lost.
+func (k *kind[R]) keep(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	defer cancel()
+	if err := k.Synced(); err != nil {
+		return err
+	}
+	key, found := k.keyOf(id)
+	if !found {
+		return nil
+	}
+	unlock, err := k.Lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := k.refreshID(ctx, id, nameOf(key)); err != nil {
+		return err
+	}
+	row, found := k.row(id)
+	if _, lost := k.keeper.withoutRecord(id); !found || !lost {
+		return nil
+	}
+	if err := k.send(ctx, id, nameOf(key), k.repairs.annotate(row)); err != nil {
+		return err
+	}
+	if entry, found := k.journal.Get(key); found {
+		k.repairs.report(RepairRestored, entry.Value, "Somebody replaced the annotations at the upstream without the record that is kept there (ambient.io/kubernetes); it was written again")
+	}
+	return nil
+}
+
+// send sends a request of ours that no client waits for, and folds in the answer.
+func (k *kind[R]) send(ctx context.Context, id, name string, request proto.Message) error {
+	return k.duringWrite(id, func() error {
+		return k.call(ctx, false, name, func(ctx context.Context) error {
+			row, err := k.repairs.resend(ctx, request)
+			if err == nil {
+				k.observe(ctx, row)
+			}
+			return err
+		})
+	})
+}
