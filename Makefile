@@ -46,9 +46,9 @@ TEST_FLAGS := $(if $(RUN),-run '$(RUN)') -count=$(COUNT)
 # Where Go code is.
 FOLDERS := apiserver certs cmd docs hack manifests reconciler release
 
-# Tests with dependencies that the main module's must not meet have a module of
-# their own; hack/e2e/gitops runs them.
-GITOPS := hack/gitops
+# Tests with dependencies that the main module's must not meet have modules of their
+# own; tests below hack/e2e run them.
+MODULES := hack/gitops hack/monitoring
 
 # What tests start.
 TEST_ENV := $(RACE_ENV) AMBIENT_KUBE_BINARIES=$(abspath $(RACE)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE))
@@ -175,7 +175,7 @@ fmt: ## format the Go code
 
 lint: $(TOOLS)/golangci-lint ## run golangci-lint, staticcheck included
 	$(TOOLS)/golangci-lint run
-	cd $(GITOPS) && $(abspath $(TOOLS)/golangci-lint) run
+	for module in $(MODULES); do (cd $$module && $(abspath $(TOOLS)/golangci-lint) run) || exit 1; done
 
 $(TOOLS)/golangci-lint: hack/tools/go.mod | preflight
 	@mkdir -p $(TOOLS)
@@ -185,7 +185,7 @@ $(TOOLS)/golangci-lint: hack/tools/go.mod | preflight
 verify: preflight ## all that can be said without running: format, vet, lint, generated code
 	@unformatted=$$(gofmt -s -l $(FOLDERS)); if [[ -n $$unformatted ]]; then echo "Not formatted:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -C $(GITOPS) ./...
+	for module in $(MODULES); do $(GO) vet -C $$module ./... || exit 1; done
 	$(MAKE) --no-print-directory lint
 	hack/verify-generated.sh
 
@@ -195,7 +195,7 @@ test: preflight $(KUBE)/.built race ## everything: vet, unit tests and end-to-en
 	@hack/verify-generated.sh
 	@echo "== vet"
 	@$(GO) vet $(PACKAGES)
-	@$(GO) vet -C $(GITOPS) ./...
+	@for module in $(MODULES); do $(GO) vet -C $$module ./... || exit 1; done
 	@failed=; for part in unit e2e; do $(MAKE) --no-print-directory $$part || failed+=" $$part"; done; \
 	if [[ -n $$failed ]]; then echo "FAILED:$$failed"; exit 1; fi; echo "All tests passed."
 

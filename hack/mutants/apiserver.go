@@ -142,7 +142,7 @@ func journalMutants() []mutant {
 	return []mutant{
 		{
 			name: "counts every epoch from the same number", file: journal,
-			old: "start := uint64(options.Epoch)<<epochShift + 1", new: "start := uint64(1)<<epochShift + 1",
+			old: "first := uint64(epoch) << epochShift", new: "first := uint64(1) << epochShift",
 			test: "TestRevisionsAreDenseAndBeginAboveZeroInTheirEpoch",
 		},
 		{
@@ -372,7 +372,7 @@ func backendMutants() []mutant {
 		},
 		{
 			name: "gives versions out again after a restart", file: "apiserver/journal/journal.go",
-			old: "start := uint64(options.Epoch)<<epochShift + 1", new: "start := uint64(1)<<epochShift + 1",
+			old: "first := uint64(epoch) << epochShift", new: "first := uint64(1) << epochShift",
 			tests: "hack/e2e/model", test: "TestWhateverHappensAllSidesAgreeInTheEnd",
 		},
 	}

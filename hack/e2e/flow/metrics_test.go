@@ -3,6 +3,9 @@ package flow
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,10 +17,11 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/metrics/catalogue"
+	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
-// scrape returns what Prometheus would read of each program.
-func scrape(t *testing.T) map[string]map[string]*dto.MetricFamily {
+// exposed returns the text that Prometheus would read of each program.
+func exposed(t *testing.T) map[string]string {
 	t.Helper()
 	server := stand.DoDirectly(t, stand.Administrator(t), harness.Request{Method: http.MethodGet, Path: "/metrics", Header: map[string]string{"Accept": "text/plain"}})
 	if server.Code != http.StatusOK {
@@ -27,14 +31,54 @@ func scrape(t *testing.T) map[string]map[string]*dto.MetricFamily {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return map[string]string{catalogue.APIServer: server.Body, catalogue.Reconciler: reconciler}
+}
+
+// scrape returns the metrics of each program.
+func scrape(t *testing.T) map[string]map[string]*dto.MetricFamily {
+	t.Helper()
 	found := map[string]map[string]*dto.MetricFamily{}
-	for program, text := range map[string]string{catalogue.APIServer: server.Body, catalogue.Reconciler: reconciler} {
+	for program, text := range exposed(t) {
 		parser := expfmt.NewTextParser(model.UTF8Validation)
-		if found[program], err = parser.TextToMetricFamilies(strings.NewReader(text)); err != nil {
+		families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+		if err != nil {
 			t.Fatalf("the metrics of %s: %v", program, err)
 		}
+		found[program] = families
 	}
 	return found
+}
+
+// TestRulesAndDashboardMeetRealMetrics gives module hack/monitoring, which has
+// Prometheus's engine, what it would read before and after a session has run.
+func TestRulesAndDashboardMeetRealMetrics(t *testing.T) {
+	repository, err := stack.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	keep := func(name string) {
+		t.Helper()
+		for program, text := range exposed(t) {
+			if err := os.MkdirAll(filepath.Join(folder, program), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(folder, program, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	keep("first.prom")
+	running(t, stand.NewSession(t, stand.NewProject(t), "worker").Status.SessionID)
+	keep("second.prom")
+	command := exec.CommandContext(t.Context(), "go", "test", "-v", "-vet=off", "-count=1", ".")
+	command.Dir = filepath.Join(repository, "hack", "monitoring")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "AMBIENT_MONITORING_SCRAPES="+folder)
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the tests of %s: %v\n%s", command.Dir, err, output)
+	}
+	harness.Contains(t, string(output), "--- PASS: TestAlertsFireInTime", "--- PASS: TestTheDashboardShowsSomething", "--- PASS: TestNothingAlarmsWhileAllIsWell")
 }
 
 // TestMetricsAreThoseOfTheDocumentation holds what the programs serve against
