@@ -11,12 +11,12 @@ func deployMutants() []mutant {
 		},
 		{
 			name: "takes everybody's AgenticSessions along when it leaves", file: order,
-			old: "{\"namespace\", kinds(byStage[ground], not(definition))}", new: "{\"namespace\", byStage[ground]}",
+			old: "{\"namespace\", kinds(byStage[ground], not(definition))}", new: "{\"namespace\", kinds(byStage[ground], func(kind string) bool { return definition(kind) || true })}",
 			test: "TestTheOrder",
 		},
 		{
 			name: "accepts an image that root runs", file: judge,
-			old: "err != nil || id == 0 {", new: "err != nil {",
+			old: "err != nil || id == 0 {", new: "err != nil || id < 0 {",
 			test: "TestWhatAnImageOfOursMustBe",
 		},
 	}

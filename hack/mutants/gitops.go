@@ -53,7 +53,7 @@ func gitopsMutants() []mutant {
 		{
 			name: "writes what is applied a second time", file: "apiserver/storage/write.go",
 			old: "\t\tif unchanged {\n", new: "\t\tif unchanged && false {\n",
-			tests: "hack/e2e/gitops", test: "TestToolsThatKeepAClusterAsGitSays",
+			test: "TestAnUpdateThatChangesNothingWritesNothingAndKeepsTheRevision",
 		},
 	}
 }
