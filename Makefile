@@ -44,7 +44,7 @@ COUNT    ?= 1
 TEST_FLAGS := $(if $(RUN),-run '$(RUN)') -count=$(COUNT)
 
 # Where Go code is.
-FOLDERS := apiserver certs cmd docs hack manifests reconciler release
+FOLDERS := apiserver certs cmd docs hack manifests reconciler release statuspage
 
 # Tests with dependencies that the main module's must not meet have modules of their
 # own; tests below hack/e2e run them.
@@ -186,6 +186,7 @@ verify: preflight ## all that can be said without running: format, vet, lint, ge
 	@unformatted=$$(gofmt -s -l $(FOLDERS)); if [[ -n $$unformatted ]]; then echo "Not formatted:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
 	for module in $(MODULES); do $(GO) vet -C $$module ./... || exit 1; done
+	$(GO) test ./hack/text
 	$(MAKE) --no-print-directory lint
 	hack/verify-generated.sh
 

@@ -26,6 +26,7 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 	"github.com/ambient-code/ambient-kube/certs/serving"
+	"github.com/ambient-code/ambient-kube/statuspage"
 )
 
 type completedConfig struct {
@@ -164,6 +165,7 @@ func (c CompletedConfig) wire(client *upstream.Client, converter managedfields.T
 	server.arbiter = c.newArbiter(feeds, events)
 	detail := func() string { return server.term.describe() + describe(feeds, server.arbiter) }
 	c.readiness.text.Store(&detail)
+	generic.Handler.NonGoRestfulMux.Handle(statuspage.Path, statuspage.Handler(component, legacyregistry.DefaultGatherer))
 	if err := server.install(c, converter, namespaces); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/metrics/catalogue"
 	"github.com/ambient-code/ambient-kube/hack/stack"
+	"github.com/ambient-code/ambient-kube/statuspage"
 )
 
 // exposed returns the text that Prometheus would read of each program.
@@ -157,4 +158,24 @@ func TestMetricsTellOfTheJournal(t *testing.T) {
 	if events < 1 || events != revision-compact {
 		t.Errorf("after a change of revision %v, revision %v, compact revision %v, %v events", before, revision, compact, events)
 	}
+}
+
+// TestOneScreenTellsHowItIs reads the status pages, which strangers may not.
+func TestOneScreenTellsHowItIs(t *testing.T) {
+	ask := harness.Request{Method: http.MethodGet, Path: statuspage.Path}
+	server := stand.DoDirectly(t, stand.Administrator(t), ask)
+	lines := strings.Join(strings.Fields(server.Body), " ")
+	harness.Contains(t, lines, "ambient-kube-apiserver v0", "leads yes", "certificate (leaf) expires in", "authority published yes",
+		"writes upstream, waiting 0", "projects live", "projectsettings live", "sessions live")
+	if server.Code != http.StatusOK {
+		t.Errorf("the API server's page: %d", server.Code)
+	}
+	if stranger := stand.DoDirectly(t, nil, ask); stranger.Code != http.StatusForbidden && stranger.Code != http.StatusUnauthorized || strings.Contains(stranger.Body, "leads") {
+		t.Errorf("a stranger reads %d %s", stranger.Code, stranger.Body)
+	}
+	text, err := stand.AskReconciler(t.Context(), statuspage.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	harness.Contains(t, strings.Join(strings.Fields(text), " "), "ambient-kube-reconciler v0", "leads yes", "removals that wait for a person, agenticsessions 0", "queue waiting oldest unsettled")
 }

@@ -71,20 +71,25 @@ func (s *Stand) DoDirectly(t testing.TB, certificate *tls.Certificate, request R
 	return send(t, s.DirectClient(t, certificate), "https://"+s.Stack.ExtensionAddress(), request)
 }
 
-// ReconcilerMetrics returns what Prometheus would read of the reconciler.
+// ReconcilerMetrics returns what the reconciler's /metrics says.
 func (s *Stand) ReconcilerMetrics(ctx context.Context) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Stack.ReconcilerHealthAddress()+"/metrics", nil)
+	return s.AskReconciler(ctx, "/metrics")
+}
+
+// AskReconciler returns what the reconciler answers on the port of its probes.
+func (s *Stand) AskReconciler(ctx context.Context, path string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Stack.ReconcilerHealthAddress()+path, nil)
 	if err != nil {
-		return "", fmt.Errorf("asking for the metrics: %w", err)
+		return "", fmt.Errorf("asking for %s: %w", path, err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return "", fmt.Errorf("asking for the metrics: %w", err)
+		return "", fmt.Errorf("asking for %s: %w", path, err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		return "", fmt.Errorf("reading the metrics: %w", err)
+		return "", fmt.Errorf("reading %s: %w", path, err)
 	}
 	return string(text), nil
 }
