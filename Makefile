@@ -134,6 +134,7 @@ generate: preflight ## generate code from .proto files and API types, and the ta
 	hack/codegen.sh
 	$(GO) run ./hack/phases >docs/phases.md
 	$(GO) run ./hack/metrics >docs/metrics.md
+	$(GO) run ./hack/licences >docs/licences.md
 
 ##@ Install
 .PHONY: manifests deploy undeploy cluster cluster-status cluster-clean
