@@ -6,7 +6,6 @@ package statuspage
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,8 +32,7 @@ func Handler(program string, gatherer prometheus.Gatherer) http.Handler {
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
-		// Who is gone does not read on.
-		_, _ = io.WriteString(w, render(program, gathered, time.Now()))
+		fmt.Fprint(w, render(program, gathered, time.Now()))
 	})
 }
 
@@ -114,7 +112,7 @@ func (p *page) section(title string, head []string, fill func(row func(...string
 	}
 	// A strings.Builder takes everything.
 	_ = table.Flush()
-	p.WriteString("\n" + body.String())
+	fmt.Fprintf(p, "\n%s", body.String())
 }
 
 // labels returns the values of a label, in order.

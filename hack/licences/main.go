@@ -102,8 +102,10 @@ func write(to io.Writer) error {
 	for _, m := range all {
 		fmt.Fprintf(&page, "| `%s` | %s | %s |\n", m.path, m.version, m.licence)
 	}
-	_, err = page.WriteTo(to)
-	return err
+	if _, err := page.WriteTo(to); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	return nil
 }
 
 func main() {

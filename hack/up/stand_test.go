@@ -182,6 +182,9 @@ func TestTheLifeOfAStand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if changed, err := outdated(running); err != nil || len(changed) > 0 {
+		t.Errorf("nothing was built anew, but %q count as outdated (%v)", changed, err)
+	}
 	operator := running[len(running)-2]
 	if err := kill(t, operator); err != nil {
 		t.Fatal(err)

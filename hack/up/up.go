@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ambient-code/ambient-kube/hack/process"
@@ -27,11 +28,17 @@ func (s *stand) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(running) == len(s.names()) {
+	outdated, err := outdated(running)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(running) == len(s.names()) && len(outdated) == 0:
 		s.say("It is up already. make down stops it.")
 		return s.tellNext()
-	}
-	if len(running) > 0 {
+	case len(outdated) > 0:
+		s.say("%s changed since the start; all are started again, with their data.", strings.Join(outdated, ", "))
+	case len(running) > 0:
 		// Half a system is no system; the data are safe.
 		s.say("Only %d of %d processes run; they are stopped and all are started again.", len(running), len(s.names()))
 	}
@@ -52,6 +59,21 @@ func (s *stand) up(ctx context.Context) error {
 	}
 	s.say("\nUp after %.1f s.", time.Since(started).Seconds())
 	return s.tellNext()
+}
+
+// outdated names the processes whose program was built anew, to something else.
+func outdated(running []process.Record) ([]string, error) {
+	var names []string
+	for _, record := range running {
+		changed, err := record.Outdated()
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			names = append(names, record.Name)
+		}
+	}
+	return names, nil
 }
 
 func (s *stand) startAndSeed(ctx context.Context) error {
