@@ -47,7 +47,7 @@ var everyRun = []Allowed{
 
 // Abandoned matches what the library of all API servers says of a request whose client
 // is gone.
-var Abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled|client disconnected)|` +
+var Abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled|client disconnected|stream error: stream ID \d+; CANCEL)|` +
 	`(wrap|timeout)\.go.*(Timeout or abort while handling|Post-timeout activity)|` +
 	`finisher\.go.*post-timeout activity.*panicked: false`)
 
