@@ -166,7 +166,7 @@ undeploy: preflight ## take them off again, without harm to what others have the
 	@$(DEPLOY) remove
 
 ##@ Check
-.PHONY: preflight fmt lint verify test unit e2e conformance bench mutants soak fuzz
+.PHONY: preflight fmt lint vulnerabilities verify test unit e2e conformance bench mutants soak fuzz
 
 preflight:
 	@hack/preflight.sh $(PREFLIGHT)
@@ -178,6 +178,10 @@ lint: $(TOOLS)/golangci-lint ## run golangci-lint, staticcheck included
 	$(TOOLS)/golangci-lint run
 	for module in $(MODULES); do (cd $$module && $(abspath $(TOOLS)/golangci-lint) run) || exit 1; done
 
+vulnerabilities: preflight ## look for known ones in what we compile in; VULNERABILITY_DATABASE=file:///folder without a network
+	$(GO) build -C hack/tools -o $(abspath $(TOOLS))/ golang.org/x/vuln/cmd/govulncheck
+	$(TOOLS)/govulncheck $(if $(VULNERABILITY_DATABASE),-db=$(VULNERABILITY_DATABASE)) ./cmd/...
+
 $(TOOLS)/golangci-lint: hack/tools/go.mod | preflight
 	@mkdir -p $(TOOLS)
 	@echo "Building the linters. The first time, this takes some minutes."
@@ -188,6 +192,7 @@ verify: preflight ## all that can be said without running: format, vet, lint, ge
 	$(GO) vet ./...
 	for module in $(MODULES); do $(GO) vet -C $$module ./... || exit 1; done
 	$(GO) test ./hack/text
+	$(if $(VULNERABILITY_DATABASE),$(MAKE) --no-print-directory vulnerabilities,@echo "Known vulnerabilities are not looked for: that needs make vulnerabilities and a network, or VULNERABILITY_DATABASE.")
 	$(MAKE) --no-print-directory lint
 	hack/verify-generated.sh
 

@@ -261,6 +261,16 @@ func backendMutants() []mutant {
 	const repair, backend = "apiserver/repair/repair.go", "apiserver/backend/"
 	return []mutant{
 		{
+			name: "tells traces what is written", file: "apiserver/upstream/traces.go",
+			old: "attribute.String(\"rpc.method\", name),", new: "attribute.String(\"rpc.method\", name+request.(interface{ String() string }).String()),",
+			tests: "hack/e2e/flow", test: "TestSecretsStayWhereTheyBelong",
+		},
+		{
+			name: "begins a trace of its own for each operation", file: "apiserver/storage/traces.go",
+			old: "ctx, span := tracing.Start(ctx,", new: "ctx, span := tracing.Start(context.WithoutCancel(context.Background()),",
+			tests: "hack/e2e/flow", test: "TestARequestIsOneTrace",
+		},
+		{
 			name: "keeps a wiped record in memory only", file: "apiserver/backend/keeper.go",
 			old: "\tk.queue.AddRateLimited(id)\n}", new: "}",
 			test: "TestARecordThatSomebodyWipedIsWrittenAgain",
