@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/metrics/catalogue"
-	"github.com/ambient-code/ambient-kube/hack/stack"
 	"github.com/ambient-code/ambient-kube/statuspage"
 )
 
@@ -53,10 +51,6 @@ func scrape(t *testing.T) map[string]map[string]*dto.MetricFamily {
 // TestRulesAndDashboardMeetRealMetrics gives module hack/monitoring, which has
 // Prometheus's engine, what it would read before and after a session has run.
 func TestRulesAndDashboardMeetRealMetrics(t *testing.T) {
-	repository, err := stack.Repository()
-	if err != nil {
-		t.Fatal(err)
-	}
 	folder := t.TempDir()
 	keep := func(name string) {
 		t.Helper()
@@ -72,14 +66,8 @@ func TestRulesAndDashboardMeetRealMetrics(t *testing.T) {
 	keep("first.prom")
 	running(t, stand.NewSession(t, stand.NewProject(t), "worker").Status.SessionID)
 	keep("second.prom")
-	command := exec.CommandContext(t.Context(), "go", "test", "-v", "-vet=off", "-count=1", ".")
-	command.Dir = filepath.Join(repository, "hack", "monitoring")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "AMBIENT_MONITORING_SCRAPES="+folder)
-	output, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("the tests of %s: %v\n%s", command.Dir, err, output)
-	}
-	harness.Contains(t, string(output), "--- PASS: TestAlertsFireInTime", "--- PASS: TestTheDashboardShowsSomething", "--- PASS: TestNothingAlarmsWhileAllIsWell")
+	harness.TestModule(t, "monitoring", []string{"AMBIENT_MONITORING_SCRAPES=" + folder},
+		"TestAlertsFireInTime", "TestTheDashboardShowsSomething", "TestNothingAlarmsWhileAllIsWell")
 }
 
 // TestMetricsAreThoseOfTheDocumentation holds what the programs serve against

@@ -5,8 +5,6 @@ package gitops
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/ambient-code/ambient-kube/hack/controlplane"
@@ -26,20 +24,8 @@ func TestMain(m *testing.M) {
 
 func TestToolsThatKeepAClusterAsGitSays(t *testing.T) {
 	stand.NeedsEmbeddedUpstream(t)
-	repository, err := stack.Repository()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Without the race detector: what runs there is theirs, and it is compiled with
-	// the flags of our programs, which have most of it.
-	command := exec.CommandContext(t.Context(), "go", "test", "-v", "-vet=off", "-count=1", ".")
-	command.Dir = filepath.Join(repository, "hack", "gitops")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0",
-		"AMBIENT_GITOPS_KUBECONFIG="+stand.Stack.Kubeconfig(),
-		"AMBIENT_GITOPS_COUNTERS=http://"+stand.Stack.UpstreamControlAddress()+"/counters")
-	output, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("the tests of %s: %v\n%s", command.Dir, err, output)
-	}
-	harness.Contains(t, string(output), "--- PASS: TestEveryPhaseHasItsHealth", "--- PASS: TestASecondSyncWritesNothing", "--- PASS: TestPruningDeletes")
+	harness.TestModule(t, "gitops", []string{
+		"AMBIENT_GITOPS_KUBECONFIG=" + stand.Stack.Kubeconfig(),
+		"AMBIENT_GITOPS_COUNTERS=http://" + stand.Stack.UpstreamControlAddress() + "/counters",
+	}, "TestEveryPhaseHasItsHealth", "TestASecondSyncWritesNothing", "TestPruningDeletes")
 }
