@@ -121,11 +121,11 @@ func (c CompletedConfig) newBackends(client *upstream.Client, converter managedf
 	if err != nil {
 		return nil, fmt.Errorf("making the backends: %w", err)
 	}
-	for kind, f := range feedsOf(backends) {
-		recorder.Track(kind, f)
-	}
 	if err := recorder.Register(nil); err != nil {
 		return nil, fmt.Errorf("registering the feeds' metrics: %w", err)
+	}
+	for kind, f := range feedsOf(backends) {
+		recorder.Track(kind, f)
 	}
 	registerMetrics()
 	return backends, nil

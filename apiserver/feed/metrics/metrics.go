@@ -96,8 +96,16 @@ func (r *Recorder) Register(registry Registry) error {
 	return custom(r)
 }
 
-// Track reports on the feed of the kind from now on.
+// Track reports on the feed of the kind from now on. If the metrics are registered, its
+// counters are there before there is anything to count: what appears with its first
+// event has no rate.
 func (r *Recorder) Track(kind string, reporter Reporter) {
+	for _, counter := range []*metrics.CounterVec{r.events, r.echoes, r.reconnects, r.repairs} {
+		counter.WithLabelValues(kind)
+	}
+	for _, complete := range []string{"true", "false"} {
+		r.listings.WithLabelValues(kind, complete)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.feeds[kind] = reporter

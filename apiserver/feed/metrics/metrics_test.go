@@ -71,6 +71,11 @@ func TestEveryFeedReportsItsStateAndAges(t *testing.T) {
 	recorder.Track("projects", reporter{state: feed.Connecting, silent: true})
 
 	values := gather(t, registry)
+	for _, counter := range []string{"events_total sessions", "echoes_total sessions", "reconnects_total sessions", "repairs_total sessions", "listings_total true sessions", "listings_total false projects"} {
+		if value, found := values[counter]; !found || value != 0 {
+			t.Errorf("%s is %v, there: %t", counter, value, found)
+		}
+	}
 	for _, state := range feed.States {
 		for kind, present := range map[string]feed.State{"sessions": feed.Degraded, "projects": feed.Connecting} {
 			name := "state " + kind + " " + string(state)

@@ -82,6 +82,19 @@ func end(which func() *process.Process, kill bool) func(*testing.T, *conductor) 
 		if err := p.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		revive(t)
+	}
+}
+
+// revive starts our server again, as a kubelet does, if it has ended because it could
+// not renew its lease while kube-apiserver was away.
+func revive(t *testing.T) {
+	select {
+	case <-stand.Stack.Extension.Exited():
+		if err := stand.Stack.Extension.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	default:
 	}
 }
 
