@@ -21,6 +21,7 @@ COPY certs/ certs/
 COPY cmd/ cmd/
 COPY reconciler/ reconciler/
 COPY release/ release/
+COPY statuspage/ statuspage/
 RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -buildvcs=false -trimpath -tags=grpcnotrace \
     -ldflags "-s -w -X github.com/ambient-code/ambient-kube/release.version=${VERSION} -X k8s.io/client-go/pkg/version.gitVersion=${VERSION}" \
     -o /program ./cmd/${PROGRAM}
