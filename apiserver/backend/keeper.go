@@ -6,8 +6,11 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+
+	"github.com/ambient-code/ambient-kube/apiserver/translate"
 )
 
 const (
@@ -31,6 +34,27 @@ type keeper[R message] struct {
 func newKeeper[R message]() *keeper[R] {
 	limits := workqueue.NewTypedItemExponentialFailureRateLimiter[string](keepAfter, keepAtMost)
 	return &keeper[R]{queue: workqueue.NewTypedRateLimitingQueue(limits), lost: map[string]R{}}
+}
+
+// annotated is a row with annotations, in which our record stands.
+type annotated interface {
+	message
+	GetAnnotations() string
+}
+
+// carry returns the row that follows before, with our record if somebody replaced the
+// annotations without it, and notes whether it did.
+func carry[R annotated](k *keeper[R], id string, before, after R) R {
+	kept := translate.CarryReserved(before.GetAnnotations(), after.GetAnnotations())
+	lost := kept != after.GetAnnotations()
+	k.note(id, after, lost)
+	if !lost {
+		return after
+	}
+	carried := proto.Clone(after).(R)
+	columns := carried.ProtoReflect()
+	columns.Set(columns.Descriptor().Fields().ByName("annotations"), protoreflect.ValueOfString(kept))
+	return carried
 }
 
 // note notes whether the row with the id, as the upstream holds it, lost its record.
@@ -121,17 +145,4 @@ func (k *kind[R]) keep(ctx context.Context, id string) error {
 		k.repairs.report(RepairRestored, entry.Value, "Somebody replaced the annotations at the upstream without the record that is kept there (ambient.io/kubernetes); it was written again")
 	}
 	return nil
-}
-
-// send sends a request of ours that no client waits for, and folds in the answer.
-func (k *kind[R]) send(ctx context.Context, id, name string, request proto.Message) error {
-	return k.duringWrite(id, func() error {
-		return k.call(ctx, false, name, func(ctx context.Context) error {
-			row, err := k.repairs.resend(ctx, request)
-			if err == nil {
-				k.observe(ctx, row)
-			}
-			return err
-		})
-	})
 }

@@ -42,8 +42,7 @@ func (p *Projects) Publish(id string, row *ambientv1.Project) {
 	before, found := p.byID[id]
 	asRead := row
 	if found {
-		row = carryProjectReserved(before.row, row)
-		p.keeper.note(id, asRead, row != asRead)
+		row = carry(p.keeper, id, before.row, row)
 	}
 	object := p.translator.Project(row, 0)
 	if found && before.object != nil {
@@ -205,16 +204,6 @@ func (p *Projects) deleteAgain(ctx context.Context, id, name string) error {
 		return errInUse
 	}
 	return p.deleteID(ctx, id, name)
-}
-
-func carryProjectReserved(before, after *ambientv1.Project) *ambientv1.Project {
-	kept := translate.CarryReserved(before.GetAnnotations(), after.GetAnnotations())
-	if kept == after.GetAnnotations() {
-		return after
-	}
-	carried := proto.Clone(after).(*ambientv1.Project)
-	carried.Annotations = &kept
-	return carried
 }
 
 // Known tells whether the project is known here, without asking the upstream.

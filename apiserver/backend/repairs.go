@@ -217,6 +217,19 @@ func (k *kind[R]) reportLeft(key string) {
 	}
 }
 
+// send sends a request of ours that no client waits for, and folds in the answer.
+func (k *kind[R]) send(ctx context.Context, id, name string, request proto.Message) error {
+	return k.duringWrite(id, func() error {
+		return k.call(ctx, false, name, func(ctx context.Context) error {
+			row, err := k.repairs.resend(ctx, request)
+			if err == nil {
+				k.observe(ctx, row)
+			}
+			return err
+		})
+	})
+}
+
 // columnsOf names the columns of a write, for people.
 func columnsOf(write repair.Write) string {
 	text := ""

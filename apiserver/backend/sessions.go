@@ -46,8 +46,7 @@ func (s *Sessions) Publish(id string, row *ambientv1.Session) {
 	before, found := s.byID[id]
 	asRead := row
 	if found {
-		row = carryReserved(before.row, row)
-		s.keeper.note(id, asRead, row != asRead)
+		row = carry(s.keeper, id, before.row, row)
 	}
 	s.publish(id, row)
 	s.inspect(id, asRead, found)
@@ -356,18 +355,6 @@ func (s *Sessions) InProject(projectID string) []types.NamespacedName {
 
 // nameOf is the last element of a storage key.
 func nameOf(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
-
-// carryReserved keeps what only the reserved annotation holds when somebody else
-// replaced the annotations without it.
-func carryReserved(before, after *ambientv1.Session) *ambientv1.Session {
-	kept := translate.CarryReserved(before.GetAnnotations(), after.GetAnnotations())
-	if kept == after.GetAnnotations() {
-		return after
-	}
-	carried := proto.Clone(after).(*ambientv1.Session)
-	carried.Annotations = &kept
-	return carried
-}
 
 // lacksParent tells whether the upstream certainly has no such parent session.
 func (s *Sessions) lacksParent(ctx context.Context, session *v1alpha1.Session) bool {
