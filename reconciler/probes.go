@@ -15,11 +15,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"k8s.io/client-go/tools/leaderelection"
 
+	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
 	"github.com/ambient-code/ambient-kube/statuspage"
 )
-
-// component is the name under which this process shows itself.
-const component = "ambient-kube-reconciler"
 
 // probes answers whether the process is alive and ready, and serves metrics.
 type probes struct {
@@ -106,7 +104,7 @@ func (p *probes) serve(ctx context.Context, address string, further map[string]h
 	routes.HandleFunc("GET /livez", p.live)
 	routes.HandleFunc("GET /readyz", p.ready)
 	routes.Handle("GET /metrics", promhttp.HandlerFor(p, promhttp.HandlerOpts{}))
-	routes.Handle("GET "+statuspage.Path, statuspage.Handler(component, p))
+	routes.Handle("GET "+statuspage.Path, statuspage.Handler(agenticsession.FieldManager, p))
 	for path, handler := range further {
 		routes.Handle(path, handler)
 	}

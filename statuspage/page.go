@@ -7,7 +7,6 @@ package statuspage
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,7 +35,8 @@ func Handler(program string, gatherer prometheus.Gatherer) http.Handler {
 	})
 }
 
-// page is what is being written, from the samples by the name of their family.
+// page is what is being written, from the samples by the name of their family, which
+// come in order.
 type page struct {
 	strings.Builder
 	samples map[string][]*dto.Metric
@@ -48,7 +48,7 @@ func render(program string, gathered []*dto.MetricFamily, now time.Time) string 
 		p.samples[family.GetName()] = family.GetMetric()
 	}
 	fmt.Fprintf(p, "%s %s, %s\n", program, release.Version(), now.UTC().Format(time.RFC3339))
-	p.section("", []string{"", ""}, func(row func(...string)) {
+	p.section(nil, func(row func(...string)) {
 		for _, name := range []string{"ambient_kube_apiserver_leader", "ambient_kube_reconciler_leader"} {
 			for _, sample := range p.samples[name] {
 				row("leads", yes(value(sample)))
@@ -77,16 +77,18 @@ func render(program string, gathered []*dto.MetricFamily, now time.Time) string 
 			row("projects of other clusters", number(value(sample)))
 		}
 	})
-	p.section("feed", []string{"feed", "state", "rows", "last answer", "complete listing", "last event", "told by listings", "reconnects"}, func(row func(...string)) {
+	p.section([]string{"feed", "state", "rows", "last answer", "complete listing", "last event", "told by listings", "reconnects"}, func(row func(...string)) {
 		const feed = "ambient_kube_feed_"
-		for _, kind := range p.labels(feed+"rows", "kind") {
+		for _, sample := range p.samples[feed+"rows"] {
+			kind := label(sample, "kind")
 			row(kind, p.state(kind), p.cell(feed+"rows", kind, number), p.cell(feed+"answer_age_seconds", kind, ago), p.cell(feed+"complete_listing_age_seconds", kind, ago),
 				p.cell(feed+"event_age_seconds", kind, ago), p.cell(feed+"repairs_total", kind, number), p.cell(feed+"reconnects_total", kind, number))
 		}
 	})
-	p.section("queue", []string{"queue", "waiting", "oldest unsettled", "longest pass under way", "repeated"}, func(row func(...string)) {
+	p.section([]string{"queue", "waiting", "oldest unsettled", "longest pass under way", "repeated"}, func(row func(...string)) {
 		const queue = "ambient_kube_reconciler_queue_"
-		for _, name := range p.labels(queue+"depth", "queue") {
+		for _, sample := range p.samples[queue+"depth"] {
+			name := label(sample, "queue")
 			row(name, p.cell(queue+"depth", name, number), p.cell(queue+"oldest_unsettled_seconds", name, age),
 				p.cell(queue+"longest_running_seconds", name, age), p.cell(queue+"retries_total", name, number))
 		}
@@ -94,12 +96,12 @@ func render(program string, gathered []*dto.MetricFamily, now time.Time) string 
 	return p.String()
 }
 
-// section writes a table, if it has any rows.
-func (p *page) section(title string, head []string, fill func(row func(...string))) {
+// section writes a table, below its head if it has one, if it has any rows.
+func (p *page) section(head []string, fill func(row func(...string))) {
 	var body strings.Builder
 	table := tabwriter.NewWriter(&body, 0, 0, 3, ' ', 0)
 	line := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }
-	if title != "" {
+	if head != nil {
 		line(head...)
 	}
 	rows := 0
@@ -113,16 +115,6 @@ func (p *page) section(title string, head []string, fill func(row func(...string
 	// A strings.Builder takes everything.
 	_ = table.Flush()
 	fmt.Fprintf(p, "\n%s", body.String())
-}
-
-// labels returns the values of a label, in order.
-func (p *page) labels(family, name string) []string {
-	var found []string
-	for _, sample := range p.samples[family] {
-		found = append(found, label(sample, name))
-	}
-	slices.Sort(found)
-	return slices.Compact(found)
 }
 
 // cell shows the sample of a family whose first label has the value; - if there is
