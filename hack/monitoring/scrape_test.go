@@ -3,6 +3,7 @@ package monitoring
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -77,7 +78,7 @@ func real(t *testing.T) *teststorage.TestStorage {
 func store(t *testing.T, held *teststorage.TestStorage, program string, moment time.Time, families map[string]*dto.MetricFamily) {
 	t.Helper()
 	stamp := model.TimeFromUnixNano(moment.UnixNano())
-	samples, err := expfmt.ExtractSamples(&expfmt.DecodeOptions{Timestamp: stamp}, slices.Collect(values(families))...)
+	samples, err := expfmt.ExtractSamples(&expfmt.DecodeOptions{Timestamp: stamp}, slices.Collect(maps.Values(families))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,16 +95,6 @@ func store(t *testing.T, held *teststorage.TestStorage, program string, moment t
 	}
 	if err := appender.Commit(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func values(families map[string]*dto.MetricFamily) func(func(*dto.MetricFamily) bool) {
-	return func(yield func(*dto.MetricFamily) bool) {
-		for _, family := range families {
-			if !yield(family) {
-				return
-			}
-		}
 	}
 }
 

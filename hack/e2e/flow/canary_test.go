@@ -2,7 +2,6 @@ package flow
 
 import (
 	"bytes"
-	"context"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -40,12 +39,7 @@ func traceEverything(t *testing.T) *harness.Receiver {
 	if err := server.RestartWith(t.Context(), changed); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		harness.Kill(t, server)
-		if err := server.RestartWith(context.WithoutCancel(t.Context()), before); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { harness.RestartWith(t, server, before) })
 	return receiver
 }
 

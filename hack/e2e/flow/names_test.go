@@ -41,7 +41,7 @@ func TestDecision13ALostNameIsRestoredFromTheAgenticSession(t *testing.T) {
 			return err
 		}
 		if len(list.Items) != 1 || list.Items[0].Name != "named" || list.Items[0].UID != named.UID {
-			return fmt.Errorf("there are %d, the first named %s", len(list.Items), list.Items[0].Name)
+			return fmt.Errorf("there are %v", list.Items)
 		}
 		return nil
 	})

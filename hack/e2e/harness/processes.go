@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"testing"
 
 	"github.com/ambient-code/ambient-kube/hack/process"
@@ -18,6 +19,16 @@ func Kill(t testing.TB, p *process.Process) {
 func Restart(t testing.TB, p *process.Process) {
 	t.Helper()
 	if err := p.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// RestartWith kills a process and starts it as the specification says, also while the
+// test ends.
+func RestartWith(t testing.TB, p *process.Process, spec process.Spec) {
+	t.Helper()
+	Kill(t, p)
+	if err := p.RestartWith(context.WithoutCancel(t.Context()), spec); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,7 +1,6 @@
 package outage
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -21,18 +20,10 @@ func swapUpstream(t *testing.T) (back func()) {
 	t.Helper()
 	upstream := stand.Stack.Upstream
 	spec := upstream.Spec()
-	harness.Kill(t, upstream)
 	empty := spec
 	empty.Args = append(slices.Clone(spec.Args), "--data="+filepath.Join(t.TempDir(), "empty.db"))
-	if err := upstream.RestartWith(t.Context(), empty); err != nil {
-		t.Fatal(err)
-	}
-	back = sync.OnceFunc(func() {
-		harness.Kill(t, upstream)
-		if err := upstream.RestartWith(context.WithoutCancel(t.Context()), spec); err != nil {
-			t.Error(err)
-		}
-	})
+	harness.RestartWith(t, upstream, empty)
+	back = sync.OnceFunc(func() { harness.RestartWith(t, upstream, spec) })
 	t.Cleanup(back)
 	return back
 }

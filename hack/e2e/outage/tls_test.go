@@ -36,16 +36,9 @@ func TestTheUpstreamsCertificateIsChecked(t *testing.T) {
 	}
 	upstream, server := stand.Stack.Upstream, stand.Stack.Extension
 	plainUpstream, plainServer := upstream.Spec(), server.Spec()
-	restart := func(p *process.Process, spec process.Spec) {
-		t.Helper()
-		harness.Kill(t, p)
-		if err := p.RestartWith(context.WithoutCancel(t.Context()), spec); err != nil {
-			t.Fatal(err)
-		}
-	}
 	t.Cleanup(func() {
-		restart(upstream, plainUpstream)
-		restart(server, plainServer)
+		harness.RestartWith(t, upstream, plainUpstream)
+		harness.RestartWith(t, server, plainServer)
 	})
 	// That it listens is all that can be asked of both: the stand's own clients of the upstream
 	// speak plain text, and a server that does not reach it is not ready.
@@ -60,7 +53,7 @@ func TestTheUpstreamsCertificateIsChecked(t *testing.T) {
 		}
 		return spec
 	}
-	restart(upstream, with(plainUpstream, stand.Stack.UpstreamAddress(), "--tls-cert-file="+certificateFile, "--tls-key-file="+keyFile))
+	harness.RestartWith(t, upstream, with(plainUpstream, stand.Stack.UpstreamAddress(), "--tls-cert-file="+certificateFile, "--tls-key-file="+keyFile))
 
 	authority := "--upstream-ca-file=" + certificateFile
 	for why, test := range map[string]struct {
@@ -72,7 +65,7 @@ func TestTheUpstreamsCertificateIsChecked(t *testing.T) {
 		"an unknown authority": {[]string{"--upstream-tls=true", "--upstream-server-name=" + name}, "x509: certificate signed by unknown authority"},
 		"in plain text":        {[]string{"--upstream-tls=false"}, "Unavailable"},
 	} {
-		restart(server, with(plainServer, stand.Stack.ExtensionAddress(), test.arguments...))
+		harness.RestartWith(t, server, with(plainServer, stand.Stack.ExtensionAddress(), test.arguments...))
 		harness.Eventually(t, why+": our server says how it is", func() error {
 			told := readiness(t)
 			if test.refused == "" && strings.Contains(told, "feed of sessions: live") {

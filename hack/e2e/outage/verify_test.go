@@ -28,12 +28,9 @@ func TestVerifiedReadsShowTheUpstreamAsItIs(t *testing.T) {
 		return err
 	}
 	restartServer := func(arguments ...string) {
-		harness.Kill(t, server)
 		changed := spec
 		changed.Args = append(slices.Clone(spec.Args), arguments...)
-		if err := server.RestartWith(context.WithoutCancel(t.Context()), changed); err != nil {
-			t.Fatal(err)
-		}
+		harness.RestartWith(t, server, changed)
 	}
 	stand.Upstream.Fault(t, `{"silent":true}`)
 	t.Cleanup(func() { restartServer() })
