@@ -282,7 +282,7 @@ func backendMutants() []mutant {
 		},
 		{
 			name: "takes what it carried on for what the upstream holds", file: "apiserver/backend/sessions.go",
-			old: "s.inspect(id, asRead, found)", new: "s.inspect(id, row, found)",
+			old: "s.inspect(id, asRead, found)", new: "asRead = row\n\ts.inspect(id, asRead, found)",
 			test: "TestDecision7AWriteThatARacingSaveUndidIsMadeAgain",
 		},
 		{
