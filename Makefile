@@ -53,27 +53,31 @@ MODULES := hack/gitops hack/monitoring
 # What tests start.
 TEST_ENV := $(RACE_ENV) AMBIENT_KUBE_BINARIES=$(abspath $(RACE)) AMBIENT_KUBE_CONTROL_PLANE=$(abspath $(KUBE))
 
+# Where make up keeps everything.
+STAND ?= .run
+UP := $(BIN)/up --directory=$(STAND)
+
 ##@ Use
 .PHONY: up start down status logs clean
 
 up: preflight ## start everything on this machine, with examples
-	@if [[ -x $(BIN)/up ]] && $(BIN)/up status >/dev/null 2>&1; then $(BIN)/up up; else $(MAKE) --no-print-directory start; fi
+	@if [[ -x $(BIN)/up ]] && $(UP) status >/dev/null 2>&1; then $(UP) up; else $(MAKE) --no-print-directory start; fi
 
 start: $(KUBE)/.built binaries
-	@$(BIN)/up up
+	@$(UP) up
 
 # These work on what is there, even if the tree does not compile just now.
 status: $(BIN)/up ## tell what runs
-	@$(BIN)/up status
+	@$(UP) status
 
 logs: $(BIN)/up ## print the end of each log; NAME=etcd LINES=100 for one
-	@$(BIN)/up logs $(if $(NAME),--name=$(NAME)) $(if $(LINES),--lines=$(LINES))
+	@$(UP) logs $(if $(NAME),--name=$(NAME)) $(if $(LINES),--lines=$(LINES))
 
 down: $(BIN)/up ## stop everything, keep the data
-	@$(BIN)/up down
+	@$(UP) down
 
 clean: $(BIN)/up ## stop everything, remove the data; built programs stay
-	@$(BIN)/up clean
+	@$(UP) clean
 
 ##@ Build
 .PHONY: build binary binaries binaries-all images control-plane race generate
@@ -159,11 +163,16 @@ DEPLOY = $(GO) run ./hack/deploy --overlay='$(OVERLAY)' --image-registry='$(IMAG
 manifests: preflight ## print the manifests: OVERLAY=local, production or openshift, IMAGE_REGISTRY, IMAGE_TAG
 	@$(DEPLOY) render
 
-deploy: preflight ## put them onto the cluster of KUBECONFIG, in order, and wait
+# On the cluster of make up, what runs as processes makes way first.
+ON_STAND = $(filter $(abspath $(STAND))/kubeconfig,$(KUBECONFIG))
+
+deploy: preflight $(if $(ON_STAND),binaries) ## put them onto the cluster of KUBECONFIG, in order, and wait
+	@$(if $(ON_STAND),$(DEPLOY) render >/dev/null && $(UP) make-way)
 	@$(DEPLOY) apply
 
-undeploy: preflight ## take them off again, without harm to what others have there
+undeploy: preflight $(if $(ON_STAND),$(BIN)/up) ## take them off again, without harm to what others have there
 	@$(DEPLOY) remove
+	@$(if $(ON_STAND),$(UP) take-back)
 
 ##@ Check
 .PHONY: preflight fmt lint vulnerabilities verify test unit e2e conformance bench mutants soak fuzz

@@ -48,6 +48,9 @@ type Options struct {
 	// Audited are the users whose requests are written down: see
 	// controlplane.AuditLog.
 	Audited []string
+	// Keep are files by the program whose pods have them in their emptyDir, and leave
+	// them behind when they end.
+	Keep map[string]string
 	// Group owns the processes.
 	Group *process.Group
 	// Progress, if set, is told what is about to be done.
@@ -113,10 +116,10 @@ func (c *Cluster) start(ctx context.Context) error {
 	c.Kubelet, err = c.options.Group.Start(ctx, process.Spec{
 		Name: KubeletName, Path: filepath.Join(c.options.Programs, KubeletName), Directory: folder, Env: process.Environment(),
 		LogFile: filepath.Join(c.options.Directory, "logs", KubeletName+".log"),
-		Args: []string{
-			"--kubeconfig=" + c.Kubeconfig(), "--directory=" + c.PodsDirectory(), "--repository=" + c.options.Repository,
-			"--binaries=" + c.options.Programs, "--egress-socket=" + socket, "--name=" + nodeName,
-		},
+		Args: append(c.kept(),
+			"--kubeconfig="+c.Kubeconfig(), "--directory="+c.PodsDirectory(), "--repository="+c.options.Repository,
+			"--binaries="+c.options.Programs, "--egress-socket="+socket, "--name="+nodeName,
+		),
 		Ready: func(ctx context.Context) error {
 			if _, err := os.Stat(filepath.Join(folder, socket)); err != nil {
 				return fmt.Errorf("the node carries nothing yet: %w", err)
@@ -137,6 +140,15 @@ func (c *Cluster) start(ctx context.Context) error {
 		return fmt.Errorf("starting a node: %w", err)
 	}
 	return nil
+}
+
+// kept is Keep as options of the node.
+func (c *Cluster) kept() []string {
+	var arguments []string
+	for program, file := range c.options.Keep {
+		arguments = append(arguments, "--keep="+program+"="+file)
+	}
+	return arguments
 }
 
 // PodsDirectory is where the node keeps the files and the logs of its pods.

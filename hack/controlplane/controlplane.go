@@ -93,7 +93,7 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 func (cp *ControlPlane) Config() *rest.Config { return rest.CopyConfig(cp.config) }
 
 // Kubeconfig is the path of the administrator's kubeconfig.
-func (cp *ControlPlane) Kubeconfig() string { return filepath.Join(cp.directory, kubeconfigFile) }
+func (cp *ControlPlane) Kubeconfig() string { return Kubeconfig(cp.directory) }
 
 // ExtensionAuthority signs the serving certificates of extension API servers.
 func (cp *ControlPlane) ExtensionAuthority() *certs.Authority { return cp.extension }

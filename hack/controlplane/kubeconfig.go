@@ -17,6 +17,10 @@ const (
 	clusterName                     = "ambient-kube"
 )
 
+// Kubeconfig is the path of the administrator's kubeconfig of a control plane in the
+// directory.
+func Kubeconfig(directory string) string { return filepath.Join(directory, kubeconfigFile) }
+
 // WriteKubeconfig writes a kubeconfig with one cluster and one user.
 func WriteKubeconfig(path, server string, certificateAuthorityData []byte, user *clientcmdapi.AuthInfo) error {
 	config := clientcmdapi.NewConfig()

@@ -30,6 +30,7 @@ import (
 type options struct {
 	kubeconfig, directory, repository, binaries, socket, name string
 	images                                                    []string
+	keep                                                      map[string]string
 }
 
 func main() {
@@ -55,6 +56,7 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&o.repository, "repository", "", "root of the source tree, for its Dockerfile.prebuilt")
 	flags.StringVar(&o.binaries, "binaries", "", "folder of the static programs that images are made of")
 	flags.StringSliceVar(&o.images, "images", []string{"ambient-kube-apiserver", "ambient-kube-reconciler", "ambientd"}, "programs to make images of")
+	flags.StringToStringVar(&o.keep, "keep", nil, "program=file: the file is put into the emptyDir of the program's pods, and taken out again when they end")
 	flags.StringVar(&o.socket, "egress-socket", "", "path of the socket through which kube-apiserver reaches pods")
 	flags.StringVar(&o.name, "name", "local", "name of the node")
 	return command
@@ -85,7 +87,7 @@ func run(ctx context.Context, o options) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	cluster := network.New(factory)
 	machine := node.New(node.Options{
-		Name: o.name, Directory: o.directory, Images: images, Client: client, APIServerHost: host, APIServerPort: port,
+		Name: o.name, Directory: o.directory, Images: images, Client: client, APIServerHost: host, APIServerPort: port, Keep: o.keep,
 	}, cluster, factory)
 	group, ctx := errgroup.WithContext(ctx)
 	factory.Start(ctx.Done())

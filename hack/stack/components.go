@@ -139,11 +139,11 @@ func available(ctx context.Context, client kubernetes.Interface) error {
 }
 
 func (s *Stack) startOperator(ctx context.Context) (*process.Process, error) {
-	ready, err := announced(s.files.log(OperatorName), "Stand-in operator is ready")
+	spec, err := OperatorSpec(s.options.Directory, s.options.Binaries)
 	if err != nil {
 		return nil, err
 	}
-	return s.group.Start(ctx, s.spec(OperatorName, ready, "--kubeconfig="+s.files.kubeconfig(OperatorAccount)))
+	return s.group.Start(ctx, spec)
 }
 
 // announced is for a process that has neither port nor probe: each of its lives
@@ -187,7 +187,6 @@ func (s *Stack) startReconciler(ctx context.Context) (*process.Process, error) {
 		"--lease-namespace="+Namespace,
 		"--health-bind-address="+s.ReconcilerHealthAddress(),
 		"--webhook-bind-address="+s.WebhookAddress(),
-		"--webhook-exempt-users="+UserName(ReconcilerName)+","+UserName(OperatorAccount),
 	)...))
 }
 

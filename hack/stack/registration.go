@@ -31,9 +31,10 @@ const (
 	apiServiceName = "v1alpha1.ambient.io"
 	fieldManager   = "ambient-kube-stack"
 
-	// OperatorAccount is the ServiceAccount of the stand-in operator; those of
-	// our programs have the programs' names.
-	OperatorAccount = "ambient-operator"
+	// OperatorAccount is the ServiceAccount of the stand-in operator, which is that of
+	// the platform's; those of our programs have the programs' names.
+	OperatorAccount   = "agentic-operator"
+	operatorNamespace = "ambient-code"
 
 	// AuthoritySecret is the Secret of the certificate authority of our programs.
 	AuthoritySecret = "ambient-kube-ca"
@@ -209,7 +210,7 @@ func (s *Stack) applyManifests(ctx context.Context, caBundle []byte) error {
 func (s *Stack) writeAccountKubeconfig(ctx context.Context, client kubernetes.Interface, account string) error {
 	seconds := int64(tokenLifetime / time.Second)
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
-	answer, err := client.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
+	answer, err := client.CoreV1().ServiceAccounts(namespaceOf(account)).CreateToken(ctx, account, request, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("asking for a token of ServiceAccount %s: %w", account, err)
 	}

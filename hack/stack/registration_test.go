@@ -121,7 +121,7 @@ func TestRegistration(t *testing.T) {
 		for _, test := range tests {
 			name := test.account + " " + test.verb + " " + test.resource
 			t.Run(name, func(t *testing.T) {
-				review := accessReview("system:serviceaccount:"+Namespace+":"+test.account, test.verb, test.resource)
+				review := accessReview(UserName(test.account), test.verb, test.resource)
 				answer, err := client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 				if err != nil {
 					t.Fatal(err)

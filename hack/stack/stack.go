@@ -213,11 +213,21 @@ func (s *Stack) ReconcilerHealthAddress() string { return ports.Address(s.reconc
 // WebhookAddress is host and port of the reconciler's webhooks.
 func (s *Stack) WebhookAddress() string { return ports.Address(s.webhookPort) }
 
-// UserName is the name of a ServiceAccount in Namespace as a user.
-func UserName(account string) string { return "system:serviceaccount:" + Namespace + ":" + account }
+// UserName is the name as a user of a ServiceAccount that one of the processes acts
+// by.
+func UserName(account string) string {
+	return "system:serviceaccount:" + namespaceOf(account) + ":" + account
+}
 
-// AccountKubeconfig is the kubeconfig of a ServiceAccount in Namespace that one
-// of our processes acts by.
+func namespaceOf(account string) string {
+	if account == OperatorAccount {
+		return operatorNamespace
+	}
+	return Namespace
+}
+
+// AccountKubeconfig is the kubeconfig of a ServiceAccount that one of the processes
+// acts by.
 func (s *Stack) AccountKubeconfig(account string) string { return s.files.kubeconfig(account) }
 
 // UpstreamProgram is the path of the upstream's program, which is also a client
@@ -243,9 +253,13 @@ func (s *Stack) Kubectl(ctx context.Context, arguments ...string) (string, error
 
 // KubectlWithInput is Kubectl with text on standard input.
 func (s *Stack) KubectlWithInput(ctx context.Context, input string, arguments ...string) (string, error) {
+	return s.options.kubectl(ctx, s.Kubeconfig(), input, arguments...)
+}
+
+func (o *Options) kubectl(ctx context.Context, kubeconfig, input string, arguments ...string) (string, error) {
 	var output, complaints strings.Builder
-	command := exec.CommandContext(ctx, s.KubectlPath(), arguments...)
-	command.Env = process.Environment("KUBECONFIG="+s.Kubeconfig(), "KUBECACHEDIR="+filepath.Join(s.options.Directory, "kubectl-cache"))
+	command := exec.CommandContext(ctx, filepath.Join(o.ControlPlaneBinaries, "kubectl"), arguments...)
+	command.Env = process.Environment("KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+filepath.Join(o.Directory, "kubectl-cache"))
 	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(input), &output, &complaints
 	if err := command.Run(); err != nil {
 		return output.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(complaints.String()))

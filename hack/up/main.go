@@ -61,6 +61,8 @@ func newCommand() *cobra.Command {
 	add("up", "Start everything", stand.up)
 	add("down", "Stop everything and keep the data", stand.down)
 	add("clean", "Stop everything and remove the data", stand.clean)
+	add("make-way", "Stop our programs, so that they can be deployed as pods", stand.makeWay)
+	add("take-back", "Let up start our programs again, after they were removed", stand.takeBack)
 	add("status", "Tell what runs; exit code 1 unless all does", stand.status)
 	logs := add("logs", "Print the end of each log", stand.logs)
 	logs.Flags().StringVar(&stand.logName, "name", "", "only the log of this process")

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -33,12 +34,27 @@ type stand struct {
 	logLines int
 }
 
-// names are those of the processes, in the order of their start.
-func (s *stand) names() []string {
+// names are those of the processes that are to run, in the order of their start.
+func (s *stand) names() ([]string, error) {
 	if s.cluster {
-		return cluster.Names()
+		return cluster.Names(), nil
 	}
-	return stack.Names()
+	deployed, err := s.deployed()
+	if deployed {
+		return append(cluster.Names(), stack.OperatorName), nil
+	}
+	return stack.Names(), err
+}
+
+// order is that of the start of all processes that a stand may have.
+func order() []string { return append(stack.Names(), cluster.KubeletName) }
+
+// whole tells whether exactly those run that are to run.
+func (s *stand) whole(running []process.Record) (bool, error) {
+	names, err := s.names()
+	return err == nil && len(running) == len(names) && !slices.ContainsFunc(running, func(record process.Record) bool {
+		return !slices.Contains(names, record.Name)
+	}), err
 }
 
 func (s *stand) say(format string, arguments ...any) {
@@ -68,7 +84,7 @@ func (s *stand) survey() (running, ended []process.Record, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, name := range s.names() {
+	for _, name := range order() {
 		for _, record := range records {
 			if record.Name != name {
 				continue

@@ -196,7 +196,7 @@ func TestTheLifeOfAStand(t *testing.T) {
 
 	kubectl("delete", "session", "upgrade-go", "-n", "payments")
 	up()
-	expect(t, out, fmt.Sprintf("Only %d of %d processes run", len(stack.Names())-1, len(stack.Names())), operator.Name+" of an earlier run has ended", "Up after")
+	expect(t, out, fmt.Sprintf("%d processes run, of %d", len(stack.Names())-1, len(stack.Names())), operator.Name+" of an earlier run has ended", "Up after")
 	if again := kubectl("get", "sessions.ambient.io", "-A", "-o", "name"); strings.Count(again, "session.ambient.io/") != 3 || strings.Contains(again, "upgrade-go") {
 		t.Errorf("after a restart, without the deleted one, there are:\n%s", again)
 	}

@@ -46,6 +46,14 @@ func (s *stand) keepTour(running *stack.Stack) error {
 }
 
 func (s *stand) tellNext() error {
+	deployed, err := s.deployed()
+	if err != nil {
+		return err
+	}
+	if deployed {
+		s.say("\n  export KUBECONFIG=%s\n  kubectl -n %s get pods", filepath.Join(s.directory, "kubeconfig"), stack.Namespace)
+		return nil
+	}
 	text, err := os.ReadFile(filepath.Join(s.directory, tourFile))
 	if err != nil {
 		return fmt.Errorf("reading the next steps: %w", err)
@@ -59,9 +67,13 @@ func (s *stand) status(context.Context) error {
 	if err != nil {
 		return err
 	}
+	names, err := s.names()
+	if err != nil {
+		return err
+	}
 	table := tabwriter.NewWriter(s.out, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(table, "PROCESS\tSTATE\tPID\tLOG")
-	for _, name := range s.names() {
+	for _, name := range names {
 		named := func(record process.Record) bool { return record.Name == name }
 		if i := slices.IndexFunc(running, named); i >= 0 {
 			fmt.Fprintf(table, "%s\trunning\t%d\t%s\n", name, running[i].PID, running[i].LogPath)
@@ -74,8 +86,12 @@ func (s *stand) status(context.Context) error {
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("printing the status: %w", err)
 	}
+	whole, err := s.whole(running)
+	if err != nil {
+		return err
+	}
 	switch {
-	case len(running) == len(s.names()):
+	case whole:
 		s.say("\nIt is up: export KUBECONFIG=%s", filepath.Join(s.directory, "kubeconfig"))
 		return nil
 	case len(running) == 0:
@@ -89,7 +105,7 @@ func (s *stand) status(context.Context) error {
 func (s *stand) logs(context.Context) error {
 	folder := filepath.Join(s.directory, "logs")
 	found := false
-	for _, name := range s.names() {
+	for _, name := range order() {
 		if s.logName != "" && s.logName != name {
 			continue
 		}
@@ -111,8 +127,8 @@ func (s *stand) logs(context.Context) error {
 	if found {
 		return nil
 	}
-	if s.logName != "" && !slices.Contains(s.names(), s.logName) {
-		return fmt.Errorf("no process is called %q; there are %s", s.logName, strings.Join(s.names(), ", "))
+	if s.logName != "" && !slices.Contains(order(), s.logName) {
+		return fmt.Errorf("no process is called %q; there are %s", s.logName, strings.Join(order(), ", "))
 	}
 	s.say("There are no logs yet in %s.", folder)
 	return nil

@@ -24,6 +24,11 @@ func (s *stand) up(ctx context.Context) error {
 		return err
 	}
 	defer leave()
+	return s.bringUp(ctx)
+}
+
+// bringUp makes sure that everything runs, as it was built last.
+func (s *stand) bringUp(ctx context.Context) error {
 	running, ended, err := s.survey()
 	if err != nil {
 		return err
@@ -32,15 +37,23 @@ func (s *stand) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	names, err := s.names()
+	if err != nil {
+		return err
+	}
+	whole, err := s.whole(running)
+	if err != nil {
+		return err
+	}
 	switch {
-	case len(running) == len(s.names()) && len(outdated) == 0:
+	case whole && len(outdated) == 0:
 		s.say("It is up already. make down stops it.")
 		return s.tellNext()
 	case len(outdated) > 0:
 		s.say("%s changed since the start; all are started again, with their data.", strings.Join(outdated, ", "))
 	case len(running) > 0:
 		// Half a system is no system; the data are safe.
-		s.say("Only %d of %d processes run; they are stopped and all are started again.", len(running), len(s.names()))
+		s.say("%d processes run, of %d; they are stopped and all are started again.", len(running), len(names))
 	}
 	for _, record := range ended {
 		s.say("%s of an earlier run has ended without make down (process %d is no longer it).", record.Name, record.PID)
@@ -80,8 +93,16 @@ func (s *stand) startAndSeed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it took more than %v", startTimeout))
 	defer cancel()
 	progress := newProgress(s.out)
-	if s.cluster {
-		err := s.startCluster(ctx, progress)
+	deployed, err := s.deployed()
+	if err != nil {
+		return err
+	}
+	if s.cluster || deployed {
+		start := s.startCluster
+		if deployed {
+			start = s.startDeployed
+		}
+		err := start(ctx, progress)
 		progress.end(err == nil)
 		return err
 	}

@@ -87,7 +87,7 @@ func run(m *testing.M) (code int, err error) {
 	code = m.Run()
 	stopping, stopped := context.WithTimeout(context.Background(), stopTimeout)
 	defer stopped()
-	if err := errors.Join(here.Stop(stopping), here.checkLogs()); err != nil || code != 0 {
+	if err := errors.Join(here.Stop(stopping), checkLogs(here.PodsDirectory())); err != nil || code != 0 {
 		return 1, errors.Join(err, fmt.Errorf("state and logs are kept in %s", directory))
 	}
 	return 0, os.RemoveAll(directory)
@@ -113,10 +113,13 @@ func (p *place) mustMake(t *testing.T, target string, variables ...string) strin
 	return output
 }
 
+func (p *place) kubectlPath() string {
+	return filepath.Join(cmp.Or(os.Getenv("AMBIENT_KUBE_CONTROL_PLANE"), filepath.Join(p.repository, ".build", "kube")), "kubectl")
+}
+
 // kubectl runs kubectl as the administrator; an error holds what it complained of.
 func (p *place) kubectl(ctx context.Context, input []byte, arguments ...string) (string, error) {
-	path := filepath.Join(cmp.Or(os.Getenv("AMBIENT_KUBE_CONTROL_PLANE"), filepath.Join(p.repository, ".build", "kube")), "kubectl")
-	command := exec.CommandContext(ctx, path, arguments...)
+	command := exec.CommandContext(ctx, p.kubectlPath(), arguments...)
 	command.Env = process.Environment("KUBECONFIG=" + p.Kubeconfig())
 	var output, complaints bytes.Buffer
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(input), &output, &complaints
@@ -135,9 +138,9 @@ func (p *place) mustKubectl(t *testing.T, input string, arguments ...string) str
 	return output
 }
 
-// checkLogs finds errors in what the pods logged.
-func (p *place) checkLogs() error {
-	logs, err := filepath.Glob(filepath.Join(p.PodsDirectory(), "logs", "*.log"))
+// checkLogs finds errors in what the pods of a node logged.
+func checkLogs(node string) error {
+	logs, err := filepath.Glob(filepath.Join(node, "logs", "*.log"))
 	failures := []error{err}
 	allowed := []harness.Allowed{{Process: apiserver, Pattern: regexp.MustCompile(`Could not get process start time`), Why: "a pod has no /proc here"}}
 	for _, log := range logs {

@@ -30,6 +30,9 @@ type Options struct {
 	// Directory keeps what pods see as their files, below pods, and what they print,
 	// below logs.
 	Directory string
+	// Keep are files by the name of the image whose pods have them in their emptyDir,
+	// so that what is in them outlives the pods.
+	Keep map[string]string
 	// Images are those that can be run, by name without registry and tag.
 	Images map[string]*image.Image
 	// Client acts as whoever may do all that kubelets and schedulers do.

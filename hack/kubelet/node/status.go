@@ -66,7 +66,7 @@ func (w *worker) status() corev1.PodStatus {
 		return corev1.PodCondition{Type: kind, Status: status, LastTransitionTime: since, Message: ifFalse(status, s.message)}
 	}
 	return corev1.PodStatus{
-		Phase: phase, StartTime: &s.started, HostIP: hostAddress, PodIP: w.address.String(), PodIPs: []corev1.PodIP{{IP: w.address.String()}},
+		Phase: phase, StartTime: &s.started, HostIP: hostAddress, PodIP: w.address.String(),
 		Conditions: []corev1.PodCondition{
 			condition(corev1.PodInitialized, corev1.ConditionTrue, s.started),
 			condition(corev1.ContainersReady, ready, s.since),
@@ -83,10 +83,18 @@ func ifFalse(status corev1.ConditionStatus, message string) string {
 	return ""
 }
 
+// statusPatch is a status whose addresses take the place of those that the pod had
+// in an earlier life of the node, where a patch would put them beside each other.
+type statusPatch struct {
+	corev1.PodStatus
+	PodIPs []map[string]string `json:"podIPs"`
+}
+
 // report writes the status if it says something new. What could not be written is
 // written at the next look.
 func (w *worker) report(ctx context.Context) {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": w.pod.UID}, "status": w.status()})
+	status := statusPatch{w.status(), []map[string]string{{"$patch": "replace"}, {"ip": w.address.String()}}}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": w.pod.UID}, "status": status})
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Encoding the status of a pod")
 		return

@@ -65,7 +65,10 @@ func (w *worker) emptyDir(at string) error {
 	if err := os.MkdirAll(at, 0o755); err != nil {
 		return fmt.Errorf("making an empty folder: %w", err)
 	}
-	return w.give(at)
+	if err := w.give(at); err != nil {
+		return err
+	}
+	return w.bring(at)
 }
 
 // give makes a file the container's user's, unless all are ours anyway.

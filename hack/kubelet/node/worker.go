@@ -212,6 +212,9 @@ func (w *worker) attend(ctx context.Context, running *process.Process) error {
 // leave removes what a pod that was deleted leaves behind. A node that ends leaves
 // its pods to its next life.
 func (w *worker) leave(whole context.Context) error {
+	if err := w.keep(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(w.node.root(w.pod)); err != nil {
 		return fmt.Errorf("removing the files of a pod: %w", err)
 	}
