@@ -50,6 +50,7 @@ var everyRun = []Allowed{
 // is gone.
 var Abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled|client disconnected|stream error: stream ID \d+; CANCEL)|` +
 	`(wrap|timeout)\.go.*(Timeout or abort while handling|Post-timeout activity)|` +
+	`(request|webhook|errors)\.go.*[Uu]nexpected error when reading response body.*context canceled|` +
 	`watch\.go.*Failed to encode watch event.*(stream closed|client disconnected|context canceled)|` +
 	`finisher\.go.*post-timeout activity.*panicked: false`)
 
