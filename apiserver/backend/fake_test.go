@@ -135,6 +135,13 @@ func (oneProject) GetProject(context.Context, *ambientv1.GetProjectRequest, ...g
 	return team(), nil
 }
 
+// UpdateProject forgets at once what it answers.
+func (oneProject) UpdateProject(_ context.Context, in *ambientv1.UpdateProjectRequest, _ ...grpc.CallOption) (*ambientv1.Project, error) {
+	row := team()
+	row.Annotations = in.Annotations
+	return row, nil
+}
+
 func team() *ambientv1.Project {
 	return &ambientv1.Project{Metadata: &ambientv1.ObjectReference{Id: "team", CreatedAt: timestamppb.New(time.Unix(0, 0))}, Name: "team"}
 }
@@ -143,25 +150,12 @@ func (oneProject) WatchProjects(context.Context, *ambientv1.WatchProjectsRequest
 	return nil, errNoWatch
 }
 
-// noSettings is a service without rows.
-type noSettings struct {
-	ambientv1.ProjectSettingsServiceClient
-}
-
-func (noSettings) ListProjectSettings(context.Context, *ambientv1.ListProjectSettingsRequest, ...grpc.CallOption) (*ambientv1.ListProjectSettingsResponse, error) {
-	time.Sleep(10 * time.Millisecond)
-	return &ambientv1.ListProjectSettingsResponse{Metadata: &ambientv1.ListMeta{}}, nil
-}
-
-func (noSettings) WatchProjectSettings(context.Context, *ambientv1.WatchProjectSettingsRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[ambientv1.ProjectSettingsWatchEvent], error) {
-	return nil, errNoWatch
-}
-
 // world is the backends of an upstream in memory, in a bubble with its own time.
 type world struct {
 	*Backends
 	t        *testing.T
 	sessions *fakeSessions
+	settings *fakeSettings
 
 	mu      sync.Mutex
 	reports []string
@@ -171,13 +165,13 @@ type world struct {
 func inWorld(t *testing.T, rows map[string]func(*ambientv1.Session), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, sessions: &fakeSessions{rows: map[string]*ambientv1.Session{}, calls: map[string]int{}}}
+		w := &world{t: t, sessions: &fakeSessions{rows: map[string]*ambientv1.Session{}, calls: map[string]int{}}, settings: &fakeSettings{}}
 		for id, change := range rows {
 			w.sessions.save(id, change)
 		}
 		var err error
 		w.Backends, err = New(Options{
-			Client:       &upstream.Client{Sessions: w.sessions, Projects: oneProject{}, ProjectSettings: noSettings{}},
+			Client:       &upstream.Client{Sessions: w.sessions, Projects: oneProject{}, ProjectSettings: w.settings},
 			Translator:   translate.New(translate.Options{Cluster: "cluster"}),
 			MaxStaleness: 30 * time.Second,
 			Repaired: func(action string, object runtime.Object, _ string) {

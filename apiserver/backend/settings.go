@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
@@ -174,7 +173,7 @@ func (s *Settings) Create(ctx context.Context, key string, object runtime.Object
 	return s.call(ctx, false, settings.Name, func(ctx context.Context) error {
 		answer, err := s.client.CreateProjectSettings(ctx, create)
 		if status.Code(err) == codes.AlreadyExists {
-			return s.taken(ctx, key, projectID)
+			return s.taken(ctx, projectID)
 		}
 		if err == nil {
 			s.observe(ctx, roundSettings(answer))
@@ -186,14 +185,14 @@ func (s *Settings) Create(ctx context.Context, key string, object runtime.Object
 // taken explains why the upstream has settings of the project already: because they
 // exist, made by somebody else or by a creation whose answer was lost, or because
 // they were deleted.
-func (s *Settings) taken(ctx context.Context, key, projectID string) error {
+func (s *Settings) taken(ctx context.Context, projectID string) error {
 	ctx, cancel := context.WithTimeout(ctx, outcomePatience)
 	defer cancel()
 	if err := s.feed.AwaitListing(ctx, time.Now()); err != nil {
 		return unavailable("whether the settings of project %q exist or were deleted is not known yet", projectID)
 	}
 	if id, _, _ := s.rows(projectID); id != "" {
-		return storage.NewKeyExistsError(key, 0)
+		return apierrors.NewAlreadyExists(s.resource, v1alpha1.ProjectSettingsName)
 	}
 	return s.burnt(projectID)
 }
