@@ -74,6 +74,10 @@ CREATE TABLE session_messages (
 CREATE INDEX messages_of_session ON session_messages (session_id, seq);
 `
 
+// indexes are made in older files, too. Every save of a session asks for its children,
+// which without an index are looked for among all sessions.
+const indexes = "CREATE INDEX IF NOT EXISTS children_of_session ON sessions (parent_session_id);"
+
 // Database is one open data file and the tables in it.
 type Database struct {
 	readers *sql.DB
@@ -142,15 +146,17 @@ func migrateIn(ctx context.Context, transaction *sql.Tx) error {
 	}
 	switch version {
 	case schemaVersion:
-		return nil
 	case 0:
 		if _, err := transaction.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
 			return fmt.Errorf("making the tables: %w", err)
 		}
-		return nil
 	default:
 		return fmt.Errorf("the file has schema version %d, this program knows %d", version, schemaVersion)
 	}
+	if _, err := transaction.ExecContext(ctx, indexes); err != nil {
+		return fmt.Errorf("making the indexes: %w", err)
+	}
+	return nil
 }
 
 func (d *Database) prepare(ctx context.Context) error {
