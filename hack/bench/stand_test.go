@@ -28,7 +28,7 @@ const (
 	writers = 16
 	// pageSize is that of the feed's listings.
 	pageSize = 500
-	// memoryLimit is what the Deployment of our API server gives it: above it, the
+	// memoryLimit is what the Deployments of our programs give them: above it, the
 	// collector works harder rather than letting garbage double the memory.
 	memoryLimit = "GOMEMLIMIT=600MiB"
 	// patience is how long anything may take before a benchmark gives up.
@@ -78,7 +78,7 @@ func row(b *testing.B, what, target, measured string, met bool) {
 func start(b *testing.B, options stack.Options) *harness.Stand {
 	b.Helper()
 	options.Without = append(options.Without, stack.OperatorName, stack.ReconcilerName)
-	options.Environment = map[string][]string{stack.APIServerName: {memoryLimit}}
+	options.Environment = map[string][]string{stack.APIServerName: {memoryLimit}, stack.ReconcilerName: {memoryLimit}}
 	return harness.Run(b, options)
 }
 
