@@ -37,10 +37,7 @@ func BenchmarkReconcilerMemory(b *testing.B) {
 	there.wait(b, "AgenticSessions")
 	watching.close()
 	atRest(b, stand)
-	stop(b, stand.Stack.Reconciler)
-	if err := stand.Stack.Reconciler.Restart(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	restart(b, stand, stand.Stack.Reconciler)
 	atRest(b, stand)
 	_, again := memory(b, stand.Stack.Reconciler)
 

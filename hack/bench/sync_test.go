@@ -75,8 +75,8 @@ func stop(b *testing.B, p *process.Process) {
 	}
 }
 
-// restart starts our API server again and returns how long it took until it said
-// that it is ready, the first listing of everything included.
+// restart starts a program of ours again and returns how long it took until it said
+// that it is ready, the first listing of everything included. Our API answers then.
 func restart(b *testing.B, stand *harness.Stand, p *process.Process) time.Duration {
 	b.Helper()
 	select {

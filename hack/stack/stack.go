@@ -235,9 +235,9 @@ func (s *Stack) AccountKubeconfig(account string) string { return s.files.kubeco
 func (s *Stack) UpstreamProgram() string { return filepath.Join(s.options.Binaries, UpstreamName) }
 
 // KubectlPath is the path of kubectl.
-func (s *Stack) KubectlPath() string {
-	return filepath.Join(s.options.ControlPlaneBinaries, "kubectl")
-}
+func (s *Stack) KubectlPath() string { return s.options.kubectlPath() }
+
+func (o *Options) kubectlPath() string { return filepath.Join(o.ControlPlaneBinaries, "kubectl") }
 
 // ProgramPath is a value of PATH by which kubectl and our programs are found, the
 // plugin of kubectl among them.
@@ -258,7 +258,7 @@ func (s *Stack) KubectlWithInput(ctx context.Context, input string, arguments ..
 
 func (o *Options) kubectl(ctx context.Context, kubeconfig, input string, arguments ...string) (string, error) {
 	var output, complaints strings.Builder
-	command := exec.CommandContext(ctx, filepath.Join(o.ControlPlaneBinaries, "kubectl"), arguments...)
+	command := exec.CommandContext(ctx, o.kubectlPath(), arguments...)
 	command.Env = process.Environment("KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+filepath.Join(o.Directory, "kubectl-cache"))
 	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(input), &output, &complaints
 	if err := command.Run(); err != nil {

@@ -41,8 +41,8 @@ func (s *stand) makeWay(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if whole, err := s.whole(running); err != nil || !whole {
-			return errors.Join(err, errors.New("not all of it runs; make up first"))
+		if !whole(stack.Names(), running) {
+			return errors.New("not all of it runs; make up first")
 		}
 		s.say("The programs that make up started end, and make way for pods.")
 		if err := stack.Unregister(ctx, s.directory); err != nil {

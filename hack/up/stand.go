@@ -50,11 +50,10 @@ func (s *stand) names() ([]string, error) {
 func order() []string { return append(stack.Names(), cluster.KubeletName) }
 
 // whole tells whether exactly those run that are to run.
-func (s *stand) whole(running []process.Record) (bool, error) {
-	names, err := s.names()
-	return err == nil && len(running) == len(names) && !slices.ContainsFunc(running, func(record process.Record) bool {
+func whole(names []string, running []process.Record) bool {
+	return len(running) == len(names) && !slices.ContainsFunc(running, func(record process.Record) bool {
 		return !slices.Contains(names, record.Name)
-	}), err
+	})
 }
 
 func (s *stand) say(format string, arguments ...any) {

@@ -86,12 +86,8 @@ func (s *stand) status(context.Context) error {
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("printing the status: %w", err)
 	}
-	whole, err := s.whole(running)
-	if err != nil {
-		return err
-	}
 	switch {
-	case whole:
+	case whole(names, running):
 		s.say("\nIt is up: export KUBECONFIG=%s", filepath.Join(s.directory, "kubeconfig"))
 		return nil
 	case len(running) == 0:

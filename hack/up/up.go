@@ -41,12 +41,8 @@ func (s *stand) bringUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	whole, err := s.whole(running)
-	if err != nil {
-		return err
-	}
 	switch {
-	case whole && len(outdated) == 0:
+	case whole(names, running) && len(outdated) == 0:
 		s.say("It is up already. make down stops it.")
 		return s.tellNext()
 	case len(outdated) > 0:

@@ -95,11 +95,22 @@ func (w *worker) write(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("making a folder of a volume: %w", err)
 	}
+	return replace(path, content, 0o400, w.give)
+}
+
+// replace puts a file in the place of the one at path, at once, after it was given to
+// whom it is for.
+func replace(path string, content []byte, mode os.FileMode, give func(path string) error) error {
 	fresh := path + ".new"
-	if err := os.WriteFile(fresh, content, 0o400); err != nil {
+	file, err := os.OpenFile(fresh, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	if err != nil {
 		return fmt.Errorf("writing a file of a volume: %w", err)
 	}
-	if err := w.give(fresh); err != nil {
+	_, err = file.Write(content)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("writing a file of a volume: %w", err)
+	}
+	if err := give(fresh); err != nil {
 		return err
 	}
 	if err := os.Rename(fresh, path); err != nil {
