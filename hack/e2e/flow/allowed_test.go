@@ -13,9 +13,7 @@ import (
 var allowed = []harness.Allowed{
 	{Process: controlplane.ControllerManagerName, Pattern: regexp.MustCompile(`.`), Why: "nothing that it does is ours, and it complains of every part that is away"},
 	{Process: controlplane.APIServerName, Pattern: regexp.MustCompile(`ambient\.io`), Why: "our server is away"},
-	{Process: controlplane.APIServerName, Pattern: harness.Abandoned, Why: "a client was killed while it waited"},
 	{Process: stack.APIServerName, Pattern: harness.Abandoned, Why: "a client was killed while it waited"},
-	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`(webhook|errors)\.go.*subjectaccessreviews.*context canceled`), Why: "a client was killed while it waited"},
 	{Process: stack.APIServerName, Pattern: regexp.MustCompile(`(reflector\.go.*Failed to watch.*forbidden|typeconverter\.go.*failed to fetch openapi paths)`), Why: "libraries in it complain while kube-apiserver is away or has not read its roles yet"},
 	{Process: stack.ReconcilerName, Pattern: regexp.MustCompile(`Unable to write event \(may retry after sleeping\).*(EOF|connection refused|connection reset)`), Why: "the library that sends events says so when kube-apiserver is away, and sends again"},
 	{Process: stack.OperatorName, Pattern: regexp.MustCompile(`reflector\.go.*Failed to watch.*forbidden`), Why: "kube-apiserver answers before it has read its roles"},

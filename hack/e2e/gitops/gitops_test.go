@@ -7,7 +7,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/ambient-code/ambient-kube/hack/controlplane"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/stack"
 )
@@ -17,7 +16,6 @@ var stand *harness.Stand
 func TestMain(m *testing.M) {
 	allowed := []harness.Allowed{
 		{Process: stack.APIServerName, Pattern: harness.Abandoned, Why: "Flux's library gives up its other requests when one is refused"},
-		{Process: controlplane.APIServerName, Pattern: harness.Abandoned, Why: "they come through kube-apiserver"},
 	}
 	os.Exit(harness.Main(m, harness.Options{Allowed: allowed}, func(s *harness.Stand) { stand = s }))
 }

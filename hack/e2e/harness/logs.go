@@ -42,7 +42,7 @@ var everyRun = []Allowed{
 	{controlplane.ControllerManagerName, regexp.MustCompile(`namespaced_resources_deleter\.go.*Couldn't update status condition for namespace.*the object has been modified`), "a test changes a namespace that is being deleted"},
 	{controlplane.ControllerManagerName, regexp.MustCompile(`reflector\.go.*Failed to watch.*the server is currently unable to handle the request.*PartialObjectMetadata`), "our server ends before the controllers that watch its objects"},
 	{controlplane.APIServerName, regexp.MustCompile(`failed calling webhook.*agenticsessions\.ambient\.io.*(connection refused|connection reset|EOF)`), "the reconciler is away, and an edit is let pass"},
-	{controlplane.APIServerName, Abandoned, "our server ends, or gives up, while it renews its lease"},
+	{controlplane.APIServerName, Abandoned, "a client ends, or gives up, while it waits: our server with its lease, a kubectl that is killed"},
 	{controlplane.EtcdName, regexp.MustCompile(`setting up serving from embedded etcd failed.*(Server closed|server closed|use of closed network connection)`), "how etcd says that it was told to end"},
 }
 
@@ -50,7 +50,7 @@ var everyRun = []Allowed{
 // is gone.
 var Abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled|client disconnected|stream error: stream ID \d+; CANCEL)|` +
 	`(wrap|timeout)\.go.*(Timeout or abort while handling|Post-timeout activity)|` +
-	`(request|webhook|errors)\.go.*[Uu]nexpected error when reading response body.*context canceled|` +
+	`(request|webhook|errors|authentication|authorization)\.go.*context canceled|` +
 	`watch\.go.*Failed to encode watch event.*(stream closed|client disconnected|context canceled)|` +
 	`finisher\.go.*post-timeout activity.*panicked: false`)
 

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+
+	"github.com/ambient-code/ambient-kube/hack/controlplane"
 )
 
 // raceReport is how the race detector reports that something wrote what the library
@@ -40,6 +42,18 @@ func TestForbiddenLogEntries(t *testing.T) {
 		"a request that ended with a panic":         {"server", "I1123 00:19:07.187495   24224 finisher.go:1] panicked: true, panic-reason: oh", true},
 		"an allowed error":                          {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", false},
 		"an allowed error of another process":       {"other", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", true},
+	}
+	for name, entry := range map[string]string{
+		"a client gone during authentication": `E1123 00:19:07.187495   24224 authentication.go:76] "Unable to authenticate the request" err="[invalid bearer token, context canceled]"`,
+		"a client gone during authorization":  `E1123 00:19:07.187495   24224 errors.go:83] "Unhandled Error" err="Post \"https://127.0.0.1:1/apis/authorization.k8s.io/v1/subjectaccessreviews?timeout=10s\": context canceled"`,
+	} {
+		if forbidden(controlplane.APIServerName, entry, everyRun) {
+			t.Errorf("%s is no fault of kube-apiserver", name)
+		}
+	}
+	unknown := `E1123 00:19:07.187495   24224 authentication.go:76] "Unable to authenticate the request" err="invalid bearer token"`
+	if !forbidden(controlplane.APIServerName, unknown, everyRun) {
+		t.Error("a token that kube-apiserver refuses is a fault")
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,6 @@ func Outages() []Allowed {
 		{Process: controlplane.APIServerName, Pattern: regexp.MustCompile(`ambient\.io`), Why: "our server is away"},
 		{Process: stack.APIServerName, Pattern: regexp.MustCompile(`reflector\.go.*Failed to watch.*(is forbidden|connection refused|connection reset)`), Why: "kube-apiserver is away, or back and without its roles yet"},
 		{Process: stack.APIServerName, Pattern: Abandoned, Why: "a request whose client went away, or whose time ran out, while a part was away"},
-		{Process: controlplane.APIServerName, Pattern: Abandoned, Why: "a request whose client went away, or whose time ran out, while a part was away"},
 		{Process: controlplane.APIServerName, Pattern: regexp.MustCompile(`secure_serving\.go.*Failed to shutdown server: context deadline exceeded`), Why: "it was told to end while watches were open"},
 		{Process: stack.APIServerName, Pattern: regexp.MustCompile(`typeconverter\.go.*failed to fetch openapi paths`), Why: "kube-apiserver is away"},
 	}

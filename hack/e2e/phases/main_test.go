@@ -13,7 +13,6 @@ import (
 
 	"k8s.io/client-go/dynamic"
 
-	"github.com/ambient-code/ambient-kube/hack/controlplane"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/phases/table"
 	"github.com/ambient-code/ambient-kube/hack/stack"
@@ -30,8 +29,5 @@ var (
 func TestMain(m *testing.M) {
 	os.Exit(harness.Main(m, harness.Options{
 		Stack: stack.Options{Without: []string{stack.OperatorName}},
-		Allowed: []harness.Allowed{
-			{Process: controlplane.APIServerName, Pattern: harness.Abandoned, Why: "the reconciler ends while it renews its lease"},
-		},
 	}, func(s *harness.Stand) { stand = s }))
 }

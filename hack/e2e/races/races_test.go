@@ -28,9 +28,7 @@ var stand *harness.Stand
 
 func TestMain(m *testing.M) {
 	without := []string{stack.OperatorName, stack.ReconcilerName, controlplane.ControllerManagerName}
-	// Hundreds of repairs are hundreds of events.
-	allowed := []harness.Allowed{{Process: controlplane.APIServerName, Pattern: harness.Abandoned, Why: "our server ends while an event is on its way"}}
-	os.Exit(harness.Main(m, harness.Options{Stack: stack.Options{Without: without}, Allowed: allowed}, func(s *harness.Stand) { stand = s }))
+	os.Exit(harness.Main(m, harness.Options{Stack: stack.Options{Without: without}}, func(s *harness.Stand) { stand = s }))
 }
 
 const (
