@@ -11,12 +11,12 @@ import (
 	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
-// requests counts what the reconciler has asked kube-apiserver so far, by verb and
-// resource. Leases, which are renewed by the clock, don't count.
-func requests(b *testing.B, stand *harness.Stand) map[string]int64 {
+// requests counts what one of our programs has asked kube-apiserver so far, by verb
+// and resource. Leases, which are renewed by the clock, don't count.
+func requests(b *testing.B, stand *harness.Stand, program string) map[string]int64 {
 	b.Helper()
 	counts := map[string]int64{}
-	for _, event := range harness.Requests(b, stand.Stack.AuditLog(), stack.UserName(stack.ReconcilerName)) {
+	for _, event := range harness.Requests(b, stand.Stack.AuditLog(), stack.UserName(program)) {
 		if event.ObjectRef.Resource == "leases" {
 			continue
 		}
