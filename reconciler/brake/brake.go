@@ -67,6 +67,10 @@ type Brake struct {
 	released []time.Time
 	tripped  bool
 	shown    string
+	// moved is true if the suspects may be others than those shown, and looked when
+	// that was last looked at.
+	moved  bool
+	looked time.Time
 }
 
 // New returns a Brake.
@@ -79,12 +83,20 @@ func New(options Options) *Brake {
 func (b *Brake) Absent(name string) (bool, time.Duration) {
 	b.mutex.Lock()
 	set, changed := b.absent(name)
-	allowed := b.allowed[name]
+	allowed, again := b.allowed[name], b.pause()
 	b.mutex.Unlock()
 	if changed && b.options.Tripped != nil {
 		b.options.Tripped(set)
 	}
-	return allowed, max(b.options.Settle, 100*time.Millisecond)
+	return allowed, again
+}
+
+// pause is the time between two questions about an object that is held back. Where
+// many are, a person has to decide, and that takes longer than any pause.
+func (b *Brake) pause() time.Duration {
+	const many, longest = 100, 15
+	times := min(max(len(b.suspects)/many, 1), longest)
+	return max(b.options.Settle*time.Duration(times), 100*time.Millisecond)
 }
 
 func (b *Brake) absent(name string) (Set, bool) {
@@ -95,6 +107,7 @@ func (b *Brake) absent(name string) (Set, bool) {
 	if _, known := b.suspects[name]; !known {
 		b.suspects[name] = now
 		b.last = now
+		b.moved = true
 	}
 	if now.Sub(b.last) < b.options.Settle {
 		return Set{}, false
@@ -108,7 +121,7 @@ func (b *Brake) absent(name string) (Set, bool) {
 		return Set{}, false
 	}
 	b.tripped = true
-	return b.show()
+	return b.show(now)
 }
 
 // exceeds tells whether allowing all suspects would be too much within the
@@ -124,9 +137,14 @@ func (b *Brake) exceeds(now time.Time) bool {
 	return count >= b.options.Limits.Least && float64(count) > b.options.Limits.Share*float64(total)
 }
 
-// show returns the set that is held back, and whether it is another than the one
-// shown last.
-func (b *Brake) show() (Set, bool) {
+// show returns the set that is held back, if it is another than the one shown last.
+// To look takes time, and everything waits: where nothing can have changed it is not
+// done, nor more often than each Settle unless nothing is held back any more.
+func (b *Brake) show(now time.Time) (Set, bool) {
+	if !b.moved || len(b.suspects) > 0 && now.Sub(b.looked) < b.options.Settle {
+		return Set{}, false
+	}
+	b.moved, b.looked = false, now
 	set := b.held()
 	if hash := set.Hash(); hash != b.shown {
 		b.shown = hash
@@ -154,7 +172,8 @@ func (b *Brake) Present(name string) {
 	changed := false
 	if suspected && b.tripped {
 		b.tripped = len(b.suspects) > 0
-		set, changed = b.show()
+		b.moved = true
+		set, changed = b.show(b.options.Now())
 	}
 	b.mutex.Unlock()
 	if changed && b.options.Tripped != nil {
@@ -193,8 +212,8 @@ func (b *Brake) Approve(hash string) int {
 		b.allowed[name] = true
 	}
 	clear(b.suspects)
-	b.tripped = false
-	empty, changed := b.show()
+	b.tripped, b.moved = false, true
+	empty, changed := b.show(b.options.Now())
 	b.mutex.Unlock()
 	if changed && b.options.Tripped != nil {
 		b.options.Tripped(empty)

@@ -153,3 +153,52 @@ func TestReleasedWhenNothingIsAbsentAfterARestart(t *testing.T) {
 		t.Error("still tripped")
 	}
 }
+
+// Each set that is shown is written where a person reads it, and to find it out takes
+// time in which every pass waits.
+func TestAPersonIsNotShownEveryStepOfTheWayBack(t *testing.T) {
+	const count = 300
+	b := newBench(count, limits)
+	b.remove(0, count)
+	if len(b.shown) != 1 || len(b.shown[0].Names) != count {
+		t.Fatalf("shown were %d sets", len(b.shown))
+	}
+	for i := range count - 1 {
+		b.Present(name(i))
+	}
+	if len(b.shown) > 2 {
+		t.Errorf("%d sets shown within a moment", len(b.shown))
+	}
+	b.remove(count-1, count)
+	if last := b.shown[len(b.shown)-1]; len(last.Names) != 1 {
+		t.Errorf("%d objects shown, want the one that is left", len(last.Names))
+	}
+	b.Present(name(count - 1))
+	if last := b.shown[len(b.shown)-1]; len(last.Names) != 0 {
+		t.Errorf("still shown as held back: %v", last.Names)
+	}
+}
+
+func TestWhatIsHeldBackAsksTheLessTheMoreThereIs(t *testing.T) {
+	b := newBench(100000, limits)
+	if _, again := b.Absent(name(0)); again != 2*time.Second {
+		t.Errorf("one asks again after %s", again)
+	}
+	b.remove(0, 5000)
+	if _, again := b.Absent(name(0)); again != 30*time.Second {
+		t.Errorf("one of thousands asks again after %s", again)
+	}
+}
+
+func BenchmarkHeldBackAndBack(b *testing.B) {
+	const count = 20000
+	for b.Loop() {
+		held := newBench(count, limits)
+		held.remove(0, count)
+		held.remove(0, count)
+		for i := range count {
+			held.Present(name(i))
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/count, "ns/object")
+}
