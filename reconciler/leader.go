@@ -34,13 +34,15 @@ func lead(ctx context.Context, o Options, kube kubernetes.Interface, probes *pro
 	holding, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
 	started := make(chan struct{})
+	lock := newLock(&resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: o.LeaseNamespace, Name: o.LeaseName},
+		Client:     kube.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
+	}, o.RenewDeadline)
+	defer lock.stop()
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Name: o.LeaseName,
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: o.LeaseNamespace, Name: o.LeaseName},
-			Client:     kube.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
-		},
+		Name:            o.LeaseName,
+		Lock:            lock,
 		LeaseDuration:   o.LeaseDuration,
 		RenewDeadline:   o.RenewDeadline,
 		RetryPeriod:     o.RetryPeriod,
@@ -86,7 +88,8 @@ func lead(ctx context.Context, o Options, kube kubernetes.Interface, probes *pro
 	case err := <-done:
 		return err
 	case <-ended:
-		stop(errLeadLost)
-		return errors.Join(errLeadLost, <-done)
+	case <-lock.lost:
 	}
+	stop(errLeadLost)
+	return errors.Join(errLeadLost, <-done)
 }
