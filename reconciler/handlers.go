@@ -49,8 +49,9 @@ func (r *run) sessionChanges() cache.ResourceEventHandler {
 		added:   func(object *v1alpha1.Session) { r.sessions.Add(session.KeyOfSession(object)) },
 		changed: func(_, after *v1alpha1.Session) { r.sessions.Add(session.KeyOfSession(after)) },
 		deleted: func(object *v1alpha1.Session, proof bool) {
-			r.sessionPasses.SessionDeleted(object, proof)
-			r.sessions.AddAfter(session.KeyOfSession(object), session.RemovalPause())
+			for _, key := range r.sessionPasses.SessionDeleted(object, proof) {
+				r.sessions.AddAfter(key, session.RemovalPause())
+			}
 		},
 	}
 }
@@ -82,7 +83,10 @@ func (r *run) projectChanges() cache.ResourceEventHandler {
 		r.touch(object.Name)
 	}
 	return changes[*v1alpha1.Project]{
-		added: comeOrGone,
+		added: func(object *v1alpha1.Project) {
+			r.gate.ProjectShown(object, false)
+			comeOrGone(object)
+		},
 		changed: func(before, after *v1alpha1.Project) {
 			const wish = v1alpha1.ProjectIntoAnnotation
 			if before.Status.Cluster != after.Status.Cluster || before.Annotations[wish] != after.Annotations[wish] {
@@ -95,6 +99,7 @@ func (r *run) projectChanges() cache.ResourceEventHandler {
 			if proof {
 				r.leftover.ProjectDeleted(object.Name)
 			}
+			r.gate.ProjectShown(object, true)
 			comeOrGone(object)
 		},
 	}

@@ -78,6 +78,7 @@ func TestASessionThatIsRefusedIsStalledUntilItBegins(t *testing.T) {
 		{"", `"False","reason":"NamespaceNotAdopted"`, "Failed"},
 		{"Pending", `"False","reason":"NamespaceReserved"`, "Failed"},
 		{"", `"False","reason":"NoProject"`, "Failed"},
+		{"", `"False","reason":"Refused"`, "Failed"},
 		{"", `"False","reason":"NamespaceNotReady"`, "InProgress"},
 		{"", `"False","reason":"CreatedBeforeInstall"`, "InProgress"},
 		{"", `"True","reason":"NamespaceReserved"`, "InProgress"},

@@ -74,13 +74,58 @@ func sessionMutants() []mutant {
 			test: "TestAStaleAgenticSessionDoesNotOverwriteARequest",
 		},
 		{
+			name: "brings back with a change what is gone", file: session + "act.go",
+			old: "change.SetUID(p.resource.GetUID())", new: "change.SetUID(\"\")",
+			test: "TestAChangeDoesNotBringBackWhatIsGone",
+		},
+		{
+			name: "asks for another name than the upstream assigned", file: "reconciler/status/desired.go",
+			old: "assigned != nil && assigned.Name != \"\"", new: "assigned != nil && assigned.Name == \"\"", tests: "reconciler/session",
+			test: "TestObjectsOfOthersAreNeitherTakenNorRemoved",
+		},
+		{
+			name: "takes a session that is shown elsewhere for deleted", file: session + "removed.go",
+			old: "case home(&sessions[i]) == key:", new: "case false:",
+			test: "TestASessionThatIsOnItsWayOutsideKeepsItsAgenticSession",
+		},
+		{
+			name: "counts a session that is shown elsewhere as absent", file: session + "removed.go",
+			old: " || len(displaced) > 0 {", new: " || len(displaced) < 0 {",
+			test: "TestASessionThatIsShownOutsideKeepsItsAgenticSession",
+		},
+		{
+			name: "ends a session that is shown elsewhere while it runs", file: session + "look.go",
+			old: "p.away = len(left) > 0; p.away", new: "p.away = len(left) < 0; p.away",
+			test: "TestASessionThatIsShownOutsideKeepsItsAgenticSession",
+		},
+		{
+			name: "writes to another cluster's session that is shown elsewhere", file: session + "controller.go",
+			old: "return session != nil && home(session) != key &&", new: "return session == nil && home(session) != key &&",
+			test: "TestDecision10NothingIsDoneForAForeignSessionThatIsShownOutside",
+		},
+		{
+			name: "tells nobody that the cluster refuses an AgenticSession", file: session + "pass.go",
+			old: "\tif p.refused != nil {\n\t\tchange.Projection = p.refusal()\n\t}\n", new: "",
+			test: "TestWhatTheClusterRefusesIsToldAndTriedAgain",
+		},
+		{
+			name: "forgets a loss when the cluster refuses", file: session + "refused.go",
+			old: "return p.without(v1alpha1.ReasonRefused, message)", new: "return not(v1alpha1.ReasonRefused, message)",
+			test: "TestALossStaysNotedWhileTheClusterRefuses",
+		},
+		{
+			name: "shows a person every step of the way back", file: "reconciler/brake/brake.go",
+			old: "now.Sub(b.looked) < b.options.Settle {\n\t\treturn Set{}, false", new: "now.Sub(b.looked) < 0 {\n\t\treturn Set{}, false",
+			test: "TestAPersonIsNotShownEveryStepOfTheWayBack",
+		},
+		{
 			name: "takes an unlabelled AgenticSession for lost", file: session + "confirm.go",
 			old: "if resource.GetUID() == recorded.UID {", new: "if resource.GetUID() == \"\" {",
 			test: "TestAnUnlabelledAgenticSessionIsNotLost",
 		},
 		{
 			name: "removes without asking whether the Session is gone", file: session + "removed.go",
-			old: "if len(sessions) > 0 {", new: "if len(sessions) > 1000 {",
+			old: "for i := range sessions {", new: "for i := range sessions[:0] {",
 			test: "TestASessionThatIsThereKeepsItsAgenticSession",
 		},
 		{
@@ -247,8 +292,18 @@ func projectMutants() []mutant {
 		},
 		{
 			name: "works on after the lease was lost", file: "reconciler/leader.go",
-			old: "\t\tstop(errLeadLost)\n", new: "",
+			old: "\tstop(errLeadLost)\n", new: "",
 			test: "TestALostLeaseEndsTheWork",
+		},
+		{
+			name: "waits for the end of requests that hang before it stops working", file: "reconciler/leader.go",
+			old: "\tcase <-lock.lost:\n", new: "",
+			test: "TestALeaseWhoseRenewalHangsIsLostInTime",
+		},
+		{
+			name: "releases a lease that another holds by now", file: "reconciler/lock.go",
+			old: "if l.isLost() {", new: "if l.isLost() && record.HolderIdentity != \"\" {",
+			test: "TestALeaseWhoseRenewalHangsIsLostInTime",
 		},
 	}
 }

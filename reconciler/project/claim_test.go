@@ -125,6 +125,26 @@ func TestDecision10WhatIsGivenAwayIsLeftAsItIs(t *testing.T) {
 	}
 }
 
+// Whose a project was is known as long as anybody may still see its sessions.
+func TestDecision10AProjectOfAnotherClusterStaysSoWhenItsRowIsGone(t *testing.T) {
+	for _, owner := range []string{here, there, ""} {
+		s := newCluster(t, owner, "")
+		project := s.projectNow()
+		s.check(s.stores.Projects.Delete(project))
+		s.gate.ProjectShown(project, true)
+		if obstacle := s.gate.Obstacle(id); obstacle.Foreign != (owner == there) {
+			t.Errorf("claimed by %q: obstacle %+v", owner, obstacle)
+		}
+		project.Status.Cluster = here
+		s.check(s.stores.Projects.Add(project))
+		s.gate.ProjectShown(project, false)
+		s.check(s.stores.Projects.Delete(project))
+		if obstacle := s.gate.Obstacle(id); obstacle.Foreign {
+			t.Errorf("claimed by %q, and then by us: obstacle %+v", owner, obstacle)
+		}
+	}
+}
+
 // The API server leaves annotations that are no JSON object as they are: the claim is
 // answered, and not kept.
 func TestDecision10AClaimThatIsNotKept(t *testing.T) {

@@ -38,6 +38,9 @@ type Gate struct {
 	// secrets holds the namespaces, by UID, in which a secret was made or found
 	// that the informer may not show yet.
 	secrets map[types.UID]bool
+	// elsewhere holds the projects of another cluster, by its UID, whose rows are gone:
+	// what is left of them is that cluster's.
+	elsewhere map[string]string
 	// unclaimable holds the projects whose claim is not kept upstream, and whether
 	// they are projected all the same.
 	unclaimable map[string]bool
@@ -49,7 +52,8 @@ var _ session.Gate = (*Gate)(nil)
 // shown in the namespace unassigned; reserved are further namespaces that no project
 // may use.
 func NewGate(stores Stores, cluster, unassigned string, reserved ...string) *Gate {
-	return &Gate{stores: stores, cluster: cluster, unassigned: unassigned, reserved: reserved, secrets: map[types.UID]bool{}, unclaimable: map[string]bool{}}
+	return &Gate{stores: stores, cluster: cluster, unassigned: unassigned, reserved: reserved,
+		secrets: map[types.UID]bool{}, elsewhere: map[string]string{}, unclaimable: map[string]bool{}}
 }
 
 // Obstacle implements session.Gate.
@@ -59,7 +63,12 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 	}
 	shown, found, err := g.stores.Projects.GetByKey(namespace)
 	if err != nil || !found {
-		return session.Obstacle{Reason: ReasonNoProject, Message: fmt.Sprintf("There is no project %s.", namespace)}
+		if cluster, known := g.wasElsewhere(namespace); known {
+			state := stateElsewhere(namespace, cluster)
+			return session.Obstacle{Reason: state.reason, Message: state.message, Foreign: true}
+		}
+		// A session may be seen before its project, which was made before it.
+		return session.Obstacle{Reason: ReasonNoProject, Message: fmt.Sprintf("There is no project %s.", namespace), Transient: true}
 	}
 	if project, ok := shown.(*v1alpha1.Project); ok && project.Status.Cluster != g.cluster {
 		if !Claims(project, g.cluster) {
@@ -93,6 +102,25 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 	default:
 		return session.Obstacle{}
 	}
+}
+
+// ProjectShown notes whose the project is; gone is true if its row is gone.
+func (g *Gate) ProjectShown(project *v1alpha1.Project, gone bool) {
+	foreign := project.Status.Cluster != g.cluster && !Claims(project, g.cluster)
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	if gone && foreign {
+		g.elsewhere[project.Name] = project.Status.Cluster
+	} else {
+		delete(g.elsewhere, project.Name)
+	}
+}
+
+func (g *Gate) wasElsewhere(project string) (cluster string, known bool) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	cluster, known = g.elsewhere[project]
+	return cluster, known
 }
 
 // withoutClaim tells whether a project whose claim can't be kept goes on here, which

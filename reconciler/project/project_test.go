@@ -333,6 +333,14 @@ func TestSessionsWithoutAProjectAreHeldBack(t *testing.T) {
 	}
 }
 
+// A session is made after its project, and may be seen before it.
+func TestAProjectThatIsNotThereMayBeOnItsWay(t *testing.T) {
+	s := newStage(t, Retain, id)
+	if obstacle := s.gate.Obstacle("on-its-way"); obstacle.Reason != ReasonNoProject || !obstacle.Transient {
+		t.Errorf("obstacle %+v", obstacle)
+	}
+}
+
 func TestAtRestNothingIsWritten(t *testing.T) {
 	s := newStage(t, Retain, id)
 	s.reconcile(id)

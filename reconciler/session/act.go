@@ -98,7 +98,15 @@ func (p *pass) project(ctx context.Context) error {
 		return nil
 	}
 	healed := p.remembers(desired.Object)
-	applied, err := p.Client.ApplyResource(ctx, desired.Object, true)
+	// An apply makes what is not there. The UID says that it is to change an object
+	// that was read, for one that is gone must not run again unasked.
+	change := desired.Object.DeepCopy()
+	change.SetUID(p.resource.GetUID())
+	applied, err := p.Client.ApplyResource(ctx, change, true)
+	if apierrors.IsConflict(err) {
+		p.resources.forget(p.resource.GetUID())
+		return err
+	}
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,8 @@ import (
 type Client interface {
 	// GetSession reads a Session.
 	GetSession(ctx context.Context, namespace, name string) (*v1alpha1.Session, error)
-	// ListSessions lists the Sessions that bear the id.
-	ListSessions(ctx context.Context, key Key) ([]v1alpha1.Session, error)
+	// ListSessions lists the Sessions that bear the id, in all namespaces.
+	ListSessions(ctx context.Context, id string) ([]v1alpha1.Session, error)
 	// ApplySessionStatus applies a status, with force.
 	ApplySessionStatus(ctx context.Context, configuration *applyv1alpha1.SessionApplyConfiguration) (*v1alpha1.Session, error)
 
@@ -35,7 +35,8 @@ type Client interface {
 	// ListResources lists the AgenticSessions that bear the id.
 	ListResources(ctx context.Context, key Key) ([]unstructured.Unstructured, error)
 	// ApplyResource applies an AgenticSession; without force it is refused where
-	// others own a field.
+	// others own a field. With a UID it is refused, as a conflict, unless that very
+	// object is there.
 	ApplyResource(ctx context.Context, object *unstructured.Unstructured, force bool) (*unstructured.Unstructured, error)
 	// PatchResource merges a patch into an AgenticSession.
 	PatchResource(ctx context.Context, namespace, name string, patch []byte) (*unstructured.Unstructured, error)
@@ -64,10 +65,10 @@ func (c *client) GetSession(ctx context.Context, namespace, name string) (*v1alp
 	return session, nil
 }
 
-func (c *client) ListSessions(ctx context.Context, key Key) ([]v1alpha1.Session, error) {
-	list, err := c.sessions.AmbientV1alpha1().Sessions(key.Namespace).List(ctx, withID(key))
+func (c *client) ListSessions(ctx context.Context, id string) ([]v1alpha1.Session, error) {
+	list, err := c.sessions.AmbientV1alpha1().Sessions(metav1.NamespaceAll).List(ctx, withID(id))
 	if err != nil {
-		return nil, fmt.Errorf("looking for session %s: %w", key, err)
+		return nil, fmt.Errorf("looking for session %s: %w", id, err)
 	}
 	return list.Items, nil
 }
@@ -105,7 +106,7 @@ func (c *client) GetResource(ctx context.Context, namespace, name string) (*unst
 }
 
 func (c *client) ListResources(ctx context.Context, key Key) ([]unstructured.Unstructured, error) {
-	list, err := c.resources.Resource(agenticsession.Resource).Namespace(key.Namespace).List(ctx, withID(key))
+	list, err := c.resources.Resource(agenticsession.Resource).Namespace(key.Namespace).List(ctx, withID(key.ID))
 	if err != nil {
 		return nil, fmt.Errorf("looking for the AgenticSession of %s: %w", key, err)
 	}
@@ -137,8 +138,8 @@ func (c *client) DeleteResource(ctx context.Context, namespace, name string, uid
 	return nil
 }
 
-func withID(key Key) metav1.ListOptions {
-	return metav1.ListOptions{LabelSelector: v1alpha1.SessionIDLabel + "=" + key.ID}
+func withID(id string) metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: v1alpha1.SessionIDLabel + "=" + id}
 }
 
 func applyOptions(force bool) metav1.ApplyOptions {

@@ -95,17 +95,6 @@ func New(options Options) *Controller {
 	}
 }
 
-// SessionDeleted notes that the session is gone. A deletion that was received as
-// an event is proof; one that was inferred from a list is not.
-func (c *Controller) SessionDeleted(session *v1alpha1.Session, proof bool) {
-	c.sessions.forget(session.UID)
-	if proof {
-		c.mutex.Lock()
-		defer c.mutex.Unlock()
-		c.deleted[KeyOfSession(session)] = true
-	}
-}
-
 // ResourceChanged notes a change of an AgenticSession, and returns after which
 // time a pass should look at it.
 func (c *Controller) ResourceChanged(resource *unstructured.Unstructured) time.Duration {
@@ -123,12 +112,13 @@ func (c *Controller) Reconcile(ctx context.Context, key Key) (time.Duration, err
 	if key.ID == "" {
 		return 0, nil
 	}
-	if c.Gate.Obstacle(key.Namespace).Foreign {
-		return 0, nil
-	}
 	session, err := c.session(key)
 	if err != nil {
 		return 0, err
+	}
+	if c.foreign(key, session) {
+		c.forget(key)
+		return 0, nil
 	}
 	if session == nil {
 		return c.removed(ctx, key)
@@ -143,4 +133,13 @@ func (c *Controller) Reconcile(ctx context.Context, key Key) (time.Duration, err
 		return 0, err
 	}
 	return p.run(ctx)
+}
+
+// foreign tells whether another cluster projects the project of the session, which may
+// be nil: also of one that is shown outside of its project's namespace.
+func (c *Controller) foreign(key Key, session *v1alpha1.Session) bool {
+	if c.Gate.Obstacle(key.Namespace).Foreign {
+		return true
+	}
+	return session != nil && home(session) != key && c.Gate.Obstacle(home(session).Namespace).Foreign
 }

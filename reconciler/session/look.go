@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -31,10 +32,15 @@ type pass struct {
 	// obstacle and unstarted are what stands in the way of an AgenticSession.
 	obstacle  Obstacle
 	unstarted Obstacle
+	// away is true if the session has an AgenticSession in the namespace of its
+	// project, which belongs to somebody else now: it is left as it is.
+	away bool
 	// omitted names the fields of the Session that the AgenticSession lacks, and
 	// inStep is true if the AgenticSession says all the rest.
 	omitted []string
 	inStep  bool
+	// refused is how the cluster refused the AgenticSession as the Session wants it.
+	refused error
 }
 
 // session returns the newest known state of a Session, nil if there is none.
@@ -70,6 +76,17 @@ func (c *Controller) look(key Key, session *v1alpha1.Session) (*pass, error) {
 		return p, nil
 	}
 	p.unstarted.Reason, p.unstarted.Message = c.Starts.Unstarted(session)
+	if at := home(session); at != key {
+		left, err := c.resourcesOf(at)
+		if err != nil {
+			return nil, err
+		}
+		if p.away = len(left) > 0; p.away {
+			p.obstacle = Obstacle{Reason: v1alpha1.ReasonNamespaceNotAdopted, Message: fmt.Sprintf(
+				"Namespace %s does not belong to the session's project any more. AgenticSession %s is left there as it is.", at.Namespace, left[0].GetName())}
+			return p, nil
+		}
+	}
 	resources, err := c.resourcesOf(key)
 	if err != nil {
 		return nil, err
@@ -110,6 +127,14 @@ func choose(session *v1alpha1.Session, resources []*unstructured.Unstructured) *
 		}
 		return strings.Compare(a.GetName(), b.GetName())
 	})
+}
+
+// decide says what is to be done.
+func (p *pass) decide() phase.Decision {
+	if p.away {
+		return phase.Decision{Action: phase.Hold, Reason: p.obstacle.Reason}
+	}
+	return phase.Decide(p.input())
 }
 
 // input returns what the table of phases decides on.

@@ -18,6 +18,8 @@ import (
 const (
 	// transientPause is the time given to a namespace that is being made.
 	transientPause = time.Second
+	// restPause is the time between two looks at a transient obstacle that lasts.
+	restPause = time.Minute
 	// patience is how long a transient obstacle is not worth a word.
 	patience = 15 * time.Second
 	// confirmPause is the time given to an informer that lags behind.
@@ -29,7 +31,7 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 	if restored, err := p.restoreName(ctx); restored || err != nil {
 		return confirmPause, err
 	}
-	decision := phase.Decide(p.input())
+	decision := p.decide()
 	if p.session.DeletionTimestamp != nil && p.resource == nil {
 		return 0, nil
 	}
@@ -41,7 +43,7 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		if again := phase.Decide(p.input()); again != decision || !confirmed {
+		if again := p.decide(); again != decision || !confirmed {
 			klog.FromContext(ctx).V(2).Info("A current read says otherwise, will look again", "decided", decision.Action, "now", again.Action)
 			return confirmPause, nil
 		}
@@ -57,13 +59,20 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, p.gone(err)
 	}
+	if p.refused != nil {
+		return 0, p.refused
+	}
+	if again == 0 && p.obstacle.Transient {
+		again = restPause
+	}
 	return again, nil
 }
 
-// act does what the decision asks for on the side of the cluster.
+// act does what the decision asks for on the side of the cluster. That the cluster
+// refuses the AgenticSession as the Session wants it hinders nothing else.
 func (p *pass) act(ctx context.Context, decision phase.Decision) error {
 	if decision.Action == phase.Create {
-		return p.create(ctx)
+		return p.unlessRefused(p.create(ctx))
 	}
 	if p.resource == nil {
 		return nil
@@ -72,7 +81,7 @@ func (p *pass) act(ctx context.Context, decision phase.Decision) error {
 		return nil
 	}
 	if p.obstacle.Reason == "" {
-		if err := p.project(ctx); err != nil {
+		if err := p.unlessRefused(p.project(ctx)); err != nil {
 			return err
 		}
 	}
@@ -140,6 +149,9 @@ func (p *pass) change(decision phase.Decision) status.Change {
 	default:
 		change.Projection = p.projection()
 	}
+	if p.refused != nil {
+		change.Projection = p.refusal()
+	}
 	return change
 }
 
@@ -159,6 +171,10 @@ func (p *pass) held(reason string) *status.Projection {
 	if reason == p.obstacle.Reason {
 		message = p.obstacle.Message
 	}
+	return p.without(reason, message)
+}
+
+func (p *pass) without(reason, message string) *status.Projection {
 	if p.input().LossNoted {
 		return not(phase.ReasonLost, "The AgenticSession is gone, and can't be made again now: "+message)
 	}
@@ -185,6 +201,11 @@ const ReasonNamespaceTerminating = "NamespaceTerminating"
 
 // tell leaves an event for what users would ask about.
 func (p *pass) tell(decision phase.Decision, before *v1alpha1.Session) {
+	if p.refused != nil {
+		// What the cluster says may quote the session, which more people may not read.
+		p.Events.Event(p.session, corev1.EventTypeWarning, v1alpha1.ReasonRefused, "The cluster refuses the AgenticSession; condition Projected says why")
+		return
+	}
 	switch decision.Action {
 	case phase.Lose, phase.NoteLoss:
 		p.Events.Event(p.session, corev1.EventTypeWarning, decision.Reason, endMessages[decision.Reason])

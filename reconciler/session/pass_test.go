@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -364,5 +365,27 @@ func TestTheTimeOfTheLastActivityIsWrittenOnceAMinute(t *testing.T) {
 	w.settle()
 	if got := w.sessions["a"].Status.LastActivityTime; got.Second() != 55 {
 		t.Errorf("last activity %s, want the newest", got)
+	}
+}
+
+// An apply makes what is not there, and that would send the prompt once more.
+func TestAChangeDoesNotBringBackWhatIsGone(t *testing.T) {
+	for _, phase := range []v1alpha1.SessionPhase{"Running", "Completed"} {
+		w := newWorld(t)
+		w.addSession("a", id, "")
+		w.settle()
+		w.setStatus(resourceName, agenticsession.Status{Phase: phase, StartTime: at(1)})
+		w.settle()
+		// The informer of AgenticSessions lags behind that of Sessions.
+		w.deleteResource(resourceName)
+		w.changeSession("a", func(session *v1alpha1.Session) { session.Spec.Prompt = "another" })
+		w.syncSessions()
+		if _, err := w.controller.Reconcile(context.Background(), theKey); !apierrors.IsConflict(err) {
+			t.Errorf("%s: the pass ended with %v", phase, err)
+		}
+		w.expectResource(false)
+		w.settle()
+		w.expectResource(false)
+		w.expectProjected("False", "CustomResourceLost")
 	}
 }

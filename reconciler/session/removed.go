@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/klog/v2"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
 )
 
@@ -27,7 +28,11 @@ func (c *Controller) removed(ctx context.Context, key Key) (time.Duration, error
 	resources = slices.DeleteFunc(resources, func(resource *unstructured.Unstructured) bool {
 		return resource.GetLabels()[agenticsession.ManagedByLabel] != agenticsession.FieldManager
 	})
-	if len(resources) == 0 {
+	displaced, err := lookUp[*v1alpha1.Session](c.Sessions, homeIndex, key.String())
+	if err != nil {
+		return 0, err
+	}
+	if len(resources) == 0 || len(displaced) > 0 {
 		c.forget(key)
 		return 0, nil
 	}
@@ -36,13 +41,22 @@ func (c *Controller) removed(ctx context.Context, key Key) (time.Duration, error
 			return again, nil
 		}
 	}
-	sessions, err := c.Client.ListSessions(ctx, key)
+	sessions, err := c.Client.ListSessions(ctx, key.ID)
 	if err != nil {
 		return 0, err
 	}
-	if len(sessions) > 0 {
-		klog.FromContext(ctx).Info("Session is said to be gone and is there, nothing removed")
-		return removalPause, nil
+	for i := range sessions {
+		switch {
+		case KeyOfSession(&sessions[i]) == key:
+			klog.FromContext(ctx).Info("Session is said to be gone and is there, nothing removed")
+			return removalPause, nil
+		case home(&sessions[i]) == key:
+			// It is shown elsewhere while the namespace is not the project's, and was not
+			// deleted: no proof for later.
+			klog.FromContext(ctx).Info("Session is shown in another namespace, nothing removed", "namespace", sessions[i].Namespace)
+			c.forget(key)
+			return 0, nil
+		}
 	}
 	for _, resource := range resources {
 		if resource.GetDeletionTimestamp() != nil {
@@ -84,6 +98,25 @@ func (c *Controller) forget(key Key) {
 			delete(c.names, at)
 		}
 	}
+}
+
+// SessionDeleted notes that the session is gone, and returns the keys to look at, each
+// after the RemovalPause. A deletion that was received as an event is proof; one that
+// was inferred from a list is not.
+func (c *Controller) SessionDeleted(session *v1alpha1.Session, proof bool) []Key {
+	c.sessions.forget(session.UID)
+	keys := []Key{KeyOfSession(session)}
+	if at := home(session); at != keys[0] {
+		keys = append(keys, at)
+	}
+	if proof {
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		for _, key := range keys {
+			c.deleted[key] = true
+		}
+	}
+	return keys
 }
 
 // RemovalPause returns after which time to look at a session that was deleted.

@@ -63,8 +63,8 @@ func TestObjectsOfOthersAreNeitherTakenNorRemoved(t *testing.T) {
 	if got := w.resources[resourceName].Object["spec"].(map[string]any)["displayName"]; got != "theirs" {
 		t.Errorf("a foreign object became %q", got)
 	}
-	if w.resources[agenticsession.AlternativeName(id)] == nil {
-		t.Error("no AgenticSession under the other name")
+	if other := w.resources[agenticsession.AlternativeName(id)]; other == nil || w.sessions["a"].Status.AgenticSession.UID != other.GetUID() {
+		t.Errorf("the AgenticSession under the other name is %v, recorded is %v", other, w.sessions["a"].Status.AgenticSession)
 	}
 	delete(w.sessions, "a")
 	w.settle()

@@ -30,12 +30,25 @@ func KeyOfSession(session *v1alpha1.Session) Key {
 	return Key{Namespace: session.Namespace, ID: id}
 }
 
+// home returns the key that the session has, or would have if the namespace of its
+// project were its project's.
+func home(session *v1alpha1.Session) Key {
+	key := KeyOfSession(session)
+	if project := session.Status.ProjectID; project != "" {
+		key.Namespace = project
+	}
+	return key
+}
+
 // KeyOfResource returns the key that an AgenticSession's label names.
 func KeyOfResource(resource *unstructured.Unstructured) Key {
 	return Key{Namespace: resource.GetNamespace(), ID: resource.GetLabels()[v1alpha1.SessionIDLabel]}
 }
 
-const keyIndex = "key"
+const (
+	keyIndex  = "key"
+	homeIndex = "home"
+)
 
 // Indexers are the indexes that the informers of Sessions and of AgenticSessions
 // need.
@@ -50,6 +63,13 @@ func Indexers() cache.Indexers {
 			default:
 				return nil, fmt.Errorf("cannot index a %T", object)
 			}
+		},
+		homeIndex: func(object any) ([]string, error) {
+			session, ok := object.(*v1alpha1.Session)
+			if !ok || home(session) == KeyOfSession(session) {
+				return nil, nil
+			}
+			return []string{home(session).String()}, nil
 		},
 		cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
 	}

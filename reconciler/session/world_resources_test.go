@@ -46,6 +46,12 @@ func (w *world) ApplyResource(_ context.Context, object *unstructured.Unstructur
 	err = w.request("resource", func() error {
 		name := object.GetName()
 		live := w.resources[name]
+		if w.refusal != nil {
+			return w.refusal
+		}
+		if uid := object.GetUID(); uid != "" && (live == nil || live.GetUID() != uid) {
+			return apierrors.NewConflict(agenticsession.Resource.GroupResource(), name, errors.New("uid mismatch"))
+		}
 		next := &unstructured.Unstructured{Object: map[string]any{}}
 		if live == nil {
 			next.SetUID(types.UID(fmt.Sprintf("resource-%s-%d", name, w.version)))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,12 @@ type world struct {
 	obstacle  Obstacle
 	unstarted Obstacle
 	held      bool
+	// absences counts how often the brake was told that a session is absent.
+	absences int
+	// obstacles are those of further namespaces.
+	obstacles map[string]Obstacle
+	// refusal, if set, is the answer to writes of AgenticSessions.
+	refusal error
 	// refuseNames refuses to give names back.
 	refuseNames bool
 
@@ -80,7 +87,12 @@ func (w *world) restart() {
 }
 
 // Obstacle implements Gate.
-func (w *world) Obstacle(string) Obstacle { return w.obstacle }
+func (w *world) Obstacle(namespace string) Obstacle {
+	if obstacle, found := w.obstacles[namespace]; found {
+		return obstacle
+	}
+	return w.obstacle
+}
 
 // Unstarted implements Starts.
 func (w *world) Unstarted(*v1alpha1.Session) (string, string) {
@@ -88,7 +100,10 @@ func (w *world) Unstarted(*v1alpha1.Session) (string, string) {
 }
 
 // Absent implements Brake.
-func (w *world) Absent(string) (bool, time.Duration) { return !w.held, time.Second }
+func (w *world) Absent(string) (bool, time.Duration) {
+	w.absences++
+	return !w.held, time.Second
+}
 
 // Present implements Brake.
 func (w *world) Present(string) {}
@@ -147,8 +162,11 @@ func (w *world) addSession(name, id string, phase v1alpha1.SessionPhase) *v1alph
 			Namespace: namespace, Name: name, UID: types.UID("session-" + name), Generation: 1, ResourceVersion: w.next(),
 			CreationTimestamp: metav1.NewTime(w.now), Labels: map[string]string{v1alpha1.SessionIDLabel: id},
 		},
-		Spec:   v1alpha1.SessionSpec{DisplayName: name, Prompt: "hello"},
-		Status: v1alpha1.SessionStatus{SessionID: id, ProjectID: namespace, Phase: phase},
+		Spec: v1alpha1.SessionSpec{DisplayName: name, Prompt: "hello"},
+		Status: v1alpha1.SessionStatus{
+			SessionID: id, ProjectID: namespace, Phase: phase,
+			AgenticSession: &v1alpha1.AgenticSessionReference{Name: strings.ToLower(id)},
+		},
 	}
 	w.sessions[name] = session
 	return session
@@ -225,10 +243,10 @@ func (w *world) GetSession(_ context.Context, _, name string) (session *v1alpha1
 	return session, err
 }
 
-func (w *world) ListSessions(_ context.Context, key Key) (list []v1alpha1.Session, err error) {
+func (w *world) ListSessions(_ context.Context, id string) (list []v1alpha1.Session, err error) {
 	err = w.request("", func() error {
 		for _, session := range w.sessions {
-			if KeyOfSession(session) == key {
+			if KeyOfSession(session).ID == id {
 				list = append(list, *session.DeepCopy())
 			}
 		}
@@ -253,6 +271,9 @@ func (w *world) ApplySessionStatus(_ context.Context, configuration *applyv1alph
 		var status v1alpha1.SessionStatus
 		if err := json.Unmarshal(text, &status); err != nil {
 			return err
+		}
+		if name := agenticSessionName(live.Status); name != agenticSessionName(status) {
+			return apierrors.NewInvalid(v1alpha1.Kind("Session"), live.Name, nil)
 		}
 		if status.Phase == "" {
 			status.Phase = live.Status.Phase
@@ -279,6 +300,14 @@ func (w *world) ApplySessionStatus(_ context.Context, configuration *applyv1alph
 		return nil
 	})
 	return applied, err
+}
+
+// agenticSessionName is what the upstream assigned and lets nobody change.
+func agenticSessionName(status v1alpha1.SessionStatus) string {
+	if status.AgenticSession == nil {
+		return ""
+	}
+	return status.AgenticSession.Name
 }
 
 // RestoreName implements Client: the Session is another object afterwards.

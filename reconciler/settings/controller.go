@@ -101,12 +101,12 @@ func (c *Controller) Reconcile(ctx context.Context, namespace string) (time.Dura
 		return c.removed(ctx, namespace)
 	}
 	c.present(namespace)
-	if obstacle.Transient {
-		return waiting, nil
-	}
 	if obstacle.Reason == project.ReasonNoProject {
 		// Without a project's row there is no place for a status either.
 		return 0, nil
+	}
+	if obstacle.Transient {
+		return waiting, nil
 	}
 	if obstacle.Reason != "" {
 		return 0, c.report(ctx, settings, verdict(obstacle.Reason), obstacle.Reason, obstacle.Message)

@@ -48,7 +48,7 @@ func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, fro
 	now := metav1.NewTime(change.Now.UTC().Truncate(time.Second))
 	projected := keptProjection(session.Status.Conditions)
 	if resource != nil {
-		to.AgenticSession = &v1alpha1.AgenticSessionReference{Namespace: resource.GetNamespace(), Name: resource.GetName(), UID: resource.GetUID()}
+		to.AgenticSession = reference(session, resource)
 		if from.Phase != "" {
 			observe(&to, session, resource, from, change)
 		}
@@ -73,6 +73,17 @@ func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, fro
 		to.Conditions = append(to.Conditions, *projected)
 	}
 	return to
+}
+
+// reference names the AgenticSession of a session. The name stays where there is one:
+// the upstream assigned it and lets nobody change it, also where the AgenticSession
+// had to take another. Its UID tells which it is.
+func reference(session *v1alpha1.Session, resource *unstructured.Unstructured) *v1alpha1.AgenticSessionReference {
+	name := resource.GetName()
+	if assigned := session.Status.AgenticSession; assigned != nil && assigned.Name != "" {
+		name = assigned.Name
+	}
+	return &v1alpha1.AgenticSessionReference{Namespace: resource.GetNamespace(), Name: name, UID: resource.GetUID()}
 }
 
 // Unseen tells whether a session that has ended and that somebody has looked at was

@@ -130,6 +130,24 @@ func TestAForeignNamespaceIsUsedWhenItIsGiven(t *testing.T) {
 	checkLaunches(t, project, map[string]launches{name: {Prompts: 1, Runners: 1}})
 }
 
+// Whoever takes a namespace from its project deletes no session by that, and what runs
+// goes on.
+func TestANamespaceThatIsTakenFromItsProjectTakesNothingAlong(t *testing.T) {
+	project := stand.NewProject(t)
+	id := stand.NewSession(t, project, "taken-along").Status.SessionID
+	before := running(t, id)
+	stand.Kubectl(t, "annotate", "namespace", project, "ambient.io/allow-cascade=true")
+	stand.Kubectl(t, "label", "namespace", project, "ambient-code.io/managed-by-")
+	awaitCondition(t, unassigned, "taken-along", "Projected", metav1.ConditionFalse, "NamespaceNotAdopted")
+
+	stand.Kubectl(t, "label", "namespace", project, "ambient-code.io/managed-by=ambient-kube-reconciler")
+	awaitCondition(t, project, "taken-along", "Projected", metav1.ConditionTrue, "Projected")
+	if after := running(t, id); after.GetUID() != before.GetUID() {
+		t.Errorf("AgenticSession %s became %s", before.GetUID(), after.GetUID())
+	}
+	checkLaunches(t, project, map[string]launches{before.GetName(): {Prompts: 1, Runners: 1}})
+}
+
 func TestASessionWithoutAProjectIsNotProjected(t *testing.T) {
 	row := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "Homeless"})
 	id := row.GetMetadata().GetId()
@@ -156,6 +174,8 @@ func TestDecision16DeletingANamespaceDeletesNothingUnasked(t *testing.T) {
 	harness.Contains(t, refusal.Stderr, "belongs to the project "+project, "ambient.io/allow-cascade=true")
 	refusal = stand.KubectlFails(t, "", "label", "namespace", project, "ambient-code.io/project-id-")
 	harness.Contains(t, refusal.Stderr, "guards the project's sessions")
+	refusal = stand.KubectlFails(t, "", "label", "namespace", project, "--overwrite", "ambient-code.io/managed-by=somebody")
+	harness.Contains(t, refusal.Stderr, "was made for its project")
 	if row := stand.Upstream.Session(t, id); row.GetPhase() != string(v1alpha1.SessionRunning) {
 		t.Errorf("the session is %s", row.GetPhase())
 	}

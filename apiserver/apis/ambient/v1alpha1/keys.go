@@ -66,6 +66,9 @@ const (
 	// ReasonNoProject: the session belongs to no project, or to one that can have
 	// no namespace.
 	ReasonNoProject = "NoProject"
+	// ReasonRefused: a quota, a policy or its definition refuses the AgenticSession as
+	// the Session wants it.
+	ReasonRefused = "Refused"
 )
 
 // NotObserved tells whether a condition of that type and reason is the one that our
