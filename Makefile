@@ -210,7 +210,7 @@ test: preflight $(KUBE)/.built race ## everything: vet, unit tests and end-to-en
 	@echo "== generated code"
 	@hack/verify-generated.sh
 	@echo "== vet"
-	@$(GO) vet $(PACKAGES)
+	@$(RACE_ENV) $(GO) vet $(RACE_FLAGS) $(PACKAGES)
 	@for module in $(MODULES); do $(GO) vet -C $$module ./... || exit 1; done
 	@failed=; for part in unit e2e; do $(MAKE) --no-print-directory $$part || failed+=" $$part"; done; \
 	if [[ -n $$failed ]]; then echo "FAILED:$$failed"; exit 1; fi; echo "All tests passed."
