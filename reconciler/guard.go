@@ -35,6 +35,9 @@ const (
 const (
 	// guardInterval is the time between two looks for a person's answer.
 	guardInterval = 2 * time.Second
+	// remindInterval is the time after which a person is told again: events are not
+	// kept for ever.
+	remindInterval = 10 * time.Minute
 	// recovery is how long nothing must be absent until a brake that was tripped
 	// before a restart lets go.
 	recovery = 30 * time.Second
@@ -54,6 +57,8 @@ type guard struct {
 
 	mutex   sync.Mutex
 	pending map[string]brake.Set
+	// told is when what is held back of a kind was last told.
+	told map[string]time.Time
 }
 
 func newGuard(kube kubernetes.Interface, namespace, name string, registry prometheus.Registerer) *guard {
@@ -61,6 +66,7 @@ func newGuard(kube kubernetes.Interface, namespace, name string, registry promet
 		kube: kube, namespace: namespace, name: name,
 		brakes:  map[string]*brake.Brake{},
 		pending: map[string]brake.Set{},
+		told:    map[string]time.Time{},
 		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ambient_kube_reconciler_removals_held",
 			Help: "Objects whose removal waits for a person, because many are absent at once.",
@@ -143,11 +149,19 @@ func (g *guard) step(ctx context.Context, settled bool) error {
 	for kind, brake := range g.brakes {
 		set, tripped := brake.Held()
 		if tripped && len(set.Names) == 0 && settled && brake.Release() {
-			if err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: nil}); err != nil {
+			if _, err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: nil}); err != nil {
 				return err
 			}
 		}
-		waiting = waiting || len(set.Names) > 0 && tripped
+		if len(set.Names) == 0 || !tripped {
+			continue
+		}
+		waiting = true
+		if told := g.told[kind]; !told.IsZero() && time.Since(told) >= remindInterval {
+			if err := g.show(ctx, kind, set); err != nil {
+				return err
+			}
+		}
 	}
 	if !waiting {
 		return nil
@@ -174,13 +188,16 @@ func (g *guard) answer(ctx context.Context) error {
 	if !used {
 		return nil
 	}
-	return g.annotate(ctx, map[string]*string{allowAnnotation: nil})
+	_, err = g.annotate(ctx, map[string]*string{allowAnnotation: nil})
+	return err
 }
 
 // show tells a person what is held back, or that nothing is any more.
 func (g *guard) show(ctx context.Context, kind string, set brake.Set) error {
 	if len(set.Names) == 0 {
-		return g.annotate(ctx, map[string]*string{heldAnnotation + kind: nil})
+		delete(g.told, kind)
+		_, err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: nil})
+		return err
 	}
 	names, more := set.Names, ""
 	if len(names) > namedAtMost {
@@ -191,7 +208,8 @@ func (g *guard) show(ctx context.Context, kind string, set brake.Set) error {
 		len(set.Names), kind, strings.Join(names, ", "), more, g.namespace, g.name, allowAnnotation, set.Hash())
 	klog.FromContext(ctx).Info("Removals held back", "kind", kind, "count", len(set.Names), "hash", set.Hash(), "names", set.Names)
 	value := fmt.Sprintf("%s %d", set.Hash(), len(set.Names))
-	if err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: &value}); err != nil {
+	lease, err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: &value})
+	if err != nil {
 		return err
 	}
 	// An event's message has 1,024 characters.
@@ -199,19 +217,22 @@ func (g *guard) show(ctx context.Context, kind string, set brake.Set) error {
 		message = fmt.Sprintf("%d %s are without their source all at once and are not removed; the log names them. If that is right: kubectl -n %s annotate lease %s %s=%s",
 			len(set.Names), kind, g.namespace, g.name, allowAnnotation, set.Hash())
 	}
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: g.namespace, Name: g.name}}
+	// With its UID, by which kubectl describe looks for events.
 	g.events.Event(lease, corev1.EventTypeWarning, "RemovalsHeld", message)
+	g.told[kind] = time.Now()
 	return nil
 }
 
-func (g *guard) annotate(ctx context.Context, annotations map[string]*string) error {
+// annotate sets and removes (nil) annotations of the Lease, and returns it.
+func (g *guard) annotate(ctx context.Context, annotations map[string]*string) (*coordinationv1.Lease, error) {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
-		return fmt.Errorf("encoding annotations: %w", err)
+		return nil, fmt.Errorf("encoding annotations: %w", err)
 	}
 	options := metav1.PatchOptions{FieldManager: agenticsession.FieldManager}
-	if _, err := g.kube.CoordinationV1().Leases(g.namespace).Patch(ctx, g.name, types.MergePatchType, patch, options); err != nil {
-		return fmt.Errorf("annotating Lease %s/%s: %w", g.namespace, g.name, err)
+	lease, err := g.kube.CoordinationV1().Leases(g.namespace).Patch(ctx, g.name, types.MergePatchType, patch, options)
+	if err != nil {
+		return nil, fmt.Errorf("annotating Lease %s/%s: %w", g.namespace, g.name, err)
 	}
-	return nil
+	return lease, nil
 }

@@ -32,6 +32,9 @@ const Annotation = "ambient.io/believe-empty-upstream"
 const (
 	// lookPause is the pause between two looks at the feeds, in memory.
 	lookPause = time.Second
+	// remindPause is after what time a person is told again: events are not kept for
+	// ever.
+	remindPause = 10 * time.Minute
 	// askTimeout bounds one look at the Lease.
 	askTimeout = 10 * time.Second
 )
@@ -46,13 +49,13 @@ type Feed interface {
 
 // Reporter is told of what people should know.
 type Reporter interface {
-	// Doubted is told that the feed of the kind holds back deletions, and how to
-	// release them; command is empty when they cannot be released.
-	Doubted(kind, reason, command string)
+	// Doubted is told, and told again, that the feed of the kind holds back deletions,
+	// and how to release them; command is empty when they cannot be released.
+	Doubted(ctx context.Context, kind, reason, command string)
 	// Released is told that a person released what the feed of the kind held back.
-	Released(kind string)
+	Released(ctx context.Context, kind string)
 	// Trusted is told that the feed of the kind holds back nothing any more.
-	Trusted(kind string)
+	Trusted(ctx context.Context, kind string)
 }
 
 // Arbiter asks a person what feeds may believe.
@@ -71,14 +74,14 @@ type Arbiter struct {
 func (a *Arbiter) Run(ctx context.Context) error {
 	ticker := time.NewTicker(lookPause)
 	defer ticker.Stop()
-	told := map[string]feed.Doubt{}
+	told := map[string]message{}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
-		if a.look(told) {
+		if a.look(ctx, told) {
 			if err := a.ask(ctx); err != nil && ctx.Err() == nil {
 				klog.FromContext(ctx).Info("Could not learn whether a person believes what the upstream denies; trying again", "lease", a.Name, "err", err)
 			}
@@ -86,22 +89,28 @@ func (a *Arbiter) Run(ctx context.Context) error {
 	}
 }
 
+// message is what was told of a doubt, and when.
+type message struct {
+	fingerprint string
+	at          time.Time
+}
+
 // look reports what is new, and tells whether there is anything to release.
-func (a *Arbiter) look(told map[string]feed.Doubt) (releasable bool) {
+func (a *Arbiter) look(ctx context.Context, told map[string]message) (releasable bool) {
 	for kind, f := range a.Feeds {
 		doubt, doubting := f.Doubt()
 		before, knew := told[kind]
 		switch {
-		case doubting && (!knew || before.Fingerprint != doubt.Fingerprint):
-			told[kind] = doubt
+		case doubting && (!knew || before.fingerprint != doubt.Fingerprint || time.Since(before.at) >= remindPause):
+			told[kind] = message{doubt.Fingerprint, time.Now()}
 			command := ""
 			if doubt.Fingerprint != "" {
 				command = a.Command()
 			}
-			a.Reporter.Doubted(kind, doubt.Reason, command)
+			a.Reporter.Doubted(ctx, kind, doubt.Reason, command)
 		case !doubting && knew:
 			delete(told, kind)
-			a.Reporter.Trusted(kind)
+			a.Reporter.Trusted(ctx, kind)
 		}
 		releasable = releasable || doubt.Fingerprint != ""
 	}
@@ -155,7 +164,7 @@ func (a *Arbiter) ask(ctx context.Context) error {
 	}
 	for fingerprint, kind := range kinds {
 		if a.Feeds[kind].Release(fingerprint) {
-			a.Reporter.Released(kind)
+			a.Reporter.Released(ctx, kind)
 		}
 	}
 	return nil

@@ -59,11 +59,11 @@ func (r *report) add(line string) {
 	r.lines = append(r.lines, line)
 }
 
-func (r *report) Doubted(kind, reason, command string) {
+func (r *report) Doubted(_ context.Context, kind, reason, command string) {
 	r.add("doubted " + kind + ": " + reason + ": " + command)
 }
-func (r *report) Released(kind string) { r.add("released " + kind) }
-func (r *report) Trusted(kind string)  { r.add("trusted " + kind) }
+func (r *report) Released(_ context.Context, kind string) { r.add("released " + kind) }
+func (r *report) Trusted(_ context.Context, kind string)  { r.add("trusted " + kind) }
 
 // scene is an arbiter at work in its own time.
 type scene struct {
@@ -194,4 +194,34 @@ func TestTheLeaseIsLeftAloneWhileNothingIsHeldBack(t *testing.T) {
 			t.Errorf("%d requests were made", len(actions))
 		}
 	})
+}
+
+// Events are kept for an hour: what is held back for longer is told again.
+func TestAPersonIsReminded(t *testing.T) {
+	play(t, func(s *scene) {
+		s.sessions.set(feed.Doubt{Reason: "all gone", Fingerprint: "f"})
+		s.wait()
+		time.Sleep(remindPause - 10*time.Second)
+		synctest.Wait()
+		if told := s.report.count("doubted sessions"); told != 1 {
+			t.Errorf("told %d times before the time", told)
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if told := s.report.count("doubted sessions"); told != 2 {
+			t.Errorf("told %d times, want twice", told)
+		}
+	})
+}
+
+func (r *report) count(prefix string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count := 0
+	for _, line := range r.lines {
+		if strings.HasPrefix(line, prefix) {
+			count++
+		}
+	}
+	return count
 }

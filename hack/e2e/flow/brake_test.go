@@ -140,6 +140,14 @@ func awaitHeld(t *testing.T, number int) (hash string) {
 		}
 		return hasMetric(t, fmt.Sprintf(`ambient_kube_reconciler_removals_held{kind="agenticsessions"} %d`, number))
 	})
+	if number > 0 {
+		harness.Eventually(t, "a person is told what to type", func() error {
+			if told := stand.Kubectl(t, "describe", "lease", leaseName, "-n", stack.Namespace).Stdout; !strings.Contains(told, "ambient.io/allow-mass-delete="+hash) {
+				return fmt.Errorf("kubectl describe says %s", told)
+			}
+			return nil
+		})
+	}
 	return hash
 }
 

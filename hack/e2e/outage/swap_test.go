@@ -114,7 +114,7 @@ func TestDecision3AnUpstreamWithAnotherDatabase(t *testing.T) {
 		t.Errorf("the permission stays:\n%s", lease)
 	}
 	harness.Eventually(t, "events tell of it", func() error {
-		events := stand.Kubectl(t, "get", "events", "--namespace="+namespace, "--field-selector=involvedObject.kind=Lease", "-o", "custom-columns=R:.reason,M:.message").Stdout
+		events := stand.Kubectl(t, "describe", "lease", second[3], "--namespace="+namespace).Stdout
 		for _, part := range []string{"UpstreamDoubted", "kubectl annotate lease", "UpstreamBelieved", "UpstreamTrusted"} {
 			if !strings.Contains(events, part) {
 				return fmt.Errorf("%q is missing in:\n%s", part, events)
