@@ -79,3 +79,18 @@ func TestTheReconcilerHasTheRightsThatItUses(t *testing.T) {
 	exercise(t)
 	harness.CheckRights(t, stand.Kubernetes, stand.Stack.AuditLog(), stack.Namespace, stack.ReconcilerName, unasked)
 }
+
+// A secret of another type would be filled with the token of any account, and bears a name
+// that the reconciler may read.
+func TestTheReconcilerMakesNoOtherSecrets(t *testing.T) {
+	reconciler := "--as=system:serviceaccount:ambient-system:ambient-kube-reconciler"
+	for _, secret := range []string{
+		`{"metadata": {"name": "ambient-runner-secrets", "annotations": {"kubernetes.io/service-account.name": "default"}}, "type": "kubernetes.io/service-account-token"}`,
+		`{"metadata": {"name": "another"}}`,
+		`{"metadata": {"name": "ambient-kube-ca"}, "type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}`,
+	} {
+		object := `{"apiVersion": "v1", "kind": "Secret", ` + secret[1:]
+		refusal := stand.KubectlFails(t, object, "create", reconciler, "--namespace=default", "--filename=-")
+		harness.Contains(t, refusal.Stderr, "makes no secrets but ambient-runner-secrets")
+	}
+}
