@@ -44,7 +44,7 @@ func (f *Feed[R]) listForEver(ctx context.Context) {
 	if !sleep(ctx, openPatience, f.attempted) {
 		return
 	}
-	retries := retryPauses()
+	retries, failing := retryPauses(), false
 	for {
 		// The listing that begins now answers what was asked for until now.
 		select {
@@ -56,6 +56,7 @@ func (f *Feed[R]) listForEver(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		failing = f.tellFailure(ctx, failing, err)
 		pause, gap := max(shortestPause, restFactor*took), max(shortestGap, took)
 		switch {
 		case err != nil:
@@ -74,6 +75,18 @@ func (f *Feed[R]) listForEver(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// tellFailure says in the log when listings begin to fail and when they succeed again,
+// and returns whether the last one failed. What lasts is shown by State.
+func (f *Feed[R]) tellFailure(ctx context.Context, failing bool, err error) bool {
+	switch logger := klog.FromContext(ctx); {
+	case err != nil && !failing:
+		logger.Info("The upstream can't be listed, trying again", "kind", f.options.Name, "reason", err.Error())
+	case err == nil && failing:
+		logger.Info("The upstream can be listed again", "kind", f.options.Name)
+	}
+	return err != nil
 }
 
 // firstPause is the pause between listings before the first synchronisation. It
