@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
 	"github.com/ambient-code/ambient-kube/hack/stack"
 )
@@ -40,6 +41,17 @@ func traceEverything(t *testing.T) *harness.Receiver {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { harness.RestartWith(t, server, before) })
+	// kube-apiserver asks which kinds there are when it finds the server again.
+	harness.Eventually(t, "our kinds are known again", func() error {
+		groups, _, err := stand.Kubernetes.Discovery().ServerGroupsAndResources()
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(groups, func(group *metav1.APIGroup) bool { return group.Name == v1alpha1.GroupName }) {
+			return fmt.Errorf("%d groups are, and not ours", len(groups))
+		}
+		return nil
+	})
 	return receiver
 }
 
