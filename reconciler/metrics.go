@@ -27,6 +27,19 @@ func showForeign(registry prometheus.Registerer, count func() int) {
 	}, func() float64 { return float64(count()) }))
 }
 
+// showBaseline registers the metric that tells whether the record of old sessions is
+// lost.
+func showBaseline(registry prometheus.Registerer, missing func() bool) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ambient_kube_reconciler_baseline_missing", Help: "1 while the leader lacks the record that tells old sessions from new ones, and starts none.",
+	}, func() float64 {
+		if missing() {
+			return 1
+		}
+		return 0
+	}))
+}
+
 // RegisterMetrics registers every metric of the reconciler, without a reconciler
 // behind them: they show what there is, not how it is.
 func RegisterMetrics(registry prometheus.Registerer) error {
@@ -36,6 +49,7 @@ func RegisterMetrics(registry prometheus.Registerer) error {
 	}
 	newGuard(nil, "", "", registry)
 	showForeign(registry, func() int { return 0 })
+	showBaseline(registry, func() bool { return false })
 	webhook.RegisterMetrics(registry)
 	tally.New(registry, time.Now)
 	queue.NewMetrics(registry).WatchAge("", func() time.Duration { return 0 })

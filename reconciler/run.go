@@ -175,6 +175,7 @@ func newRun(o Options, c *clients, cluster string, registry *prometheus.Registry
 		Cluster: cluster, Reserved: reserved,
 	})
 	showForeign(registry, projectPasses.Foreign)
+	showBaseline(registry, r.baseline.Missing)
 	r.sessionPasses = session.New(session.Options{
 		Client:   session.NewClient(c.ambient, c.dynamic),
 		Sessions: r.informers.sessions.GetIndexer(), Resources: r.informers.resources.GetIndexer(),

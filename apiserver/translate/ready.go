@@ -135,7 +135,7 @@ func stalled(session *v1alpha1.Session, held []metav1.Condition) (metav1.Conditi
 
 // refusals are the reasons for which a session is not projected until somebody
 // does something.
-var refusals = []string{v1alpha1.ReasonNamespaceReserved, v1alpha1.ReasonNamespaceNotAdopted, v1alpha1.ReasonNoProject, v1alpha1.ReasonRefused}
+var refusals = []string{v1alpha1.ReasonNamespaceReserved, v1alpha1.ReasonNamespaceNotAdopted, v1alpha1.ReasonNoProject, v1alpha1.ReasonRefused, v1alpha1.ReasonBaselineMissing}
 
 // firstOf returns the first of the times that is there, or else the creation's.
 func firstOf(session *v1alpha1.Session, times ...*metav1.Time) metav1.Time {

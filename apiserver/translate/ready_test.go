@@ -79,6 +79,7 @@ func TestASessionThatIsRefusedIsStalledUntilItBegins(t *testing.T) {
 		{"Pending", `"False","reason":"NamespaceReserved"`, "Failed"},
 		{"", `"False","reason":"NoProject"`, "Failed"},
 		{"", `"False","reason":"Refused"`, "Failed"},
+		{"", `"False","reason":"BaselineMissing"`, "Failed"},
 		{"", `"False","reason":"NamespaceNotReady"`, "InProgress"},
 		{"", `"False","reason":"CreatedBeforeInstall"`, "InProgress"},
 		{"", `"True","reason":"NamespaceReserved"`, "InProgress"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/hack/controlplane"
 	"github.com/ambient-code/ambient-kube/hack/process"
+	"github.com/ambient-code/ambient-kube/reconciler/baseline"
 )
 
 // DataFile is where the upstream of a stack in the directory keeps its rows.
@@ -32,6 +33,22 @@ func Unregister(ctx context.Context, directory string) error {
 		if _, err := options.kubectl(ctx, controlplane.Kubeconfig(directory), "", arguments...); err != nil {
 			return fmt.Errorf("taking our processes off the cluster: %w", err)
 		}
+	}
+	return nil
+}
+
+// RecordBaseline makes the record that tells old sessions from new ones, which went with
+// our namespace: those created up to the time (RFC 3339) are old. Without it the
+// reconciler, which finds namespaces that it made, starts nothing until a person makes it.
+func RecordBaseline(ctx context.Context, directory, created string) error {
+	options := Options{Directory: directory}
+	if err := options.complete(); err != nil {
+		return err
+	}
+	record := fmt.Sprintf(`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": %q, "namespace": %q}, "data": {"created-at": %q}}`,
+		baseline.ConfigMapName, Namespace, created)
+	if _, err := options.kubectl(ctx, controlplane.Kubeconfig(directory), record, "apply", "--server-side", "--field-manager="+fieldManager, "--filename=-"); err != nil {
+		return fmt.Errorf("recording which sessions are old: %w", err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/ambient-code/ambient-kube/hack/cluster"
 	"github.com/ambient-code/ambient-kube/hack/stack"
@@ -15,6 +16,29 @@ import (
 // deployedMarker is a file that says that our programs are not processes beside the
 // control plane, but pods of it, where make deploy puts them.
 const deployedMarker = "deployed"
+
+// undeployedMarker is a file that says when our programs were removed from the cluster,
+// and with them the record that tells old sessions from new ones.
+const undeployedMarker = "undeployed"
+
+// restoreBaseline makes that record again, if it went.
+func (s *stand) restoreBaseline(ctx context.Context) error {
+	marker := filepath.Join(s.directory, undeployedMarker)
+	removed, err := os.ReadFile(marker)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking when our programs were removed: %w", err)
+	}
+	if err := stack.RecordBaseline(ctx, s.directory, string(removed)); err != nil {
+		return err
+	}
+	if err := os.Remove(marker); err != nil {
+		return fmt.Errorf("noting that the record of old sessions is back: %w", err)
+	}
+	return nil
+}
 
 func (s *stand) deployed() (bool, error) {
 	_, err := os.Stat(filepath.Join(s.directory, deployedMarker))
@@ -66,6 +90,9 @@ func (s *stand) takeBack(context.Context) error {
 		return err
 	}
 	defer leave()
+	if err := os.WriteFile(filepath.Join(s.directory, undeployedMarker), []byte(time.Now().UTC().Format(time.RFC3339)), 0o600); err != nil {
+		return fmt.Errorf("noting when our programs were removed: %w", err)
+	}
 	if err := os.Remove(filepath.Join(s.directory, deployedMarker)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("noting that our programs are not deployed: %w", err)
 	}

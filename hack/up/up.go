@@ -104,7 +104,10 @@ func (s *stand) startAndSeed(ctx context.Context) error {
 	}
 	running, err := stack.Start(ctx, stack.Options{Directory: s.directory, Detach: true, Progress: progress.step})
 	if err == nil {
-		err = s.seed(ctx, running, progress)
+		err = s.restoreBaseline(ctx)
+		if err == nil {
+			err = s.seed(ctx, running, progress)
+		}
 		if err == nil {
 			err = s.keepTour(running)
 		}

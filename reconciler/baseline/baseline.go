@@ -59,6 +59,8 @@ type Baseline struct {
 
 	mutex  sync.Mutex
 	loaded bool
+	// missing is true if the record was looked for and is lost.
+	missing bool
 	// created is the time of the newest session of the first listing, with a
 	// precision of seconds; ids are the sessions of that very second.
 	created time.Time
@@ -99,6 +101,13 @@ func (b *Baseline) Loaded() bool {
 	return b.loaded
 }
 
+// Missing tells whether the record is lost, so that nothing is started.
+func (b *Baseline) Missing() bool {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.missing
+}
+
 // Load reads the record, or makes it if sessions were never projected before. It
 // returns false if the record is lost: then somebody must restore it. The caller
 // says whether anything that sessions leave behind is there.
@@ -106,6 +115,9 @@ func (b *Baseline) Load(ctx context.Context, projectedBefore bool) (bool, error)
 	record, err := b.kube.CoreV1().ConfigMaps(b.namespace).Get(ctx, ConfigMapName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		if projectedBefore {
+			b.mutex.Lock()
+			defer b.mutex.Unlock()
+			b.missing = true
 			return false, nil
 		}
 		record, err = b.record(ctx)
@@ -123,6 +135,7 @@ func (b *Baseline) read(ctx context.Context, record *corev1.ConfigMap) error {
 	}
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
+	b.missing = false
 	b.loaded, b.created, b.ids = true, created.UTC().Truncate(time.Second), strings.Fields(record.Data[sessionsKey])
 	klog.FromContext(ctx).Info("Sessions created later than the baseline are started", "baseline", b.created, "policy", b.policy)
 	return nil

@@ -45,7 +45,7 @@ const (
 	// ReasonBeforeInstall: never started, and older than the installation.
 	ReasonBeforeInstall = "CreatedBeforeInstall"
 	// ReasonBaselineMissing: the record that tells old from new sessions is lost.
-	ReasonBaselineMissing = "BaselineMissing"
+	ReasonBaselineMissing = v1alpha1.ReasonBaselineMissing
 	// ReasonNotRequested: sessions are started on request only.
 	ReasonNotRequested = "StartNotRequested"
 	// ReasonLost: the AgenticSession vanished, and was not made again.

@@ -126,11 +126,13 @@ func TestDeployingOntoWhatMakeUpStarted(t *testing.T) {
 	p.awaitObjects(t, "after a restart", last)
 	p.make(t, "undeploy", "OVERLAY=local")
 	if left := p.mustKubectl(t, "get", "apiservices,validatingwebhookconfigurations,validatingadmissionpolicies,namespaces", "-o", "name"); strings.Contains(left, "ambient.io") ||
-		strings.Contains(left, "/ambient-agenticsessions") || strings.Contains(left, "/ambient-project") || strings.Contains(left, "/"+namespace+"\n") {
+		strings.Contains(left, "/ambient-agenticsessions") || strings.Contains(left, "/ambient-project") || strings.Contains(left, "/ambient-reconciler") || strings.Contains(left, "/"+namespace+"\n") {
 		t.Errorf("after leaving there are\n%s", left)
 	}
 	p.make(t, "up")
 	p.awaitObjects(t, "as processes again", last)
+	p.mustKubectl(t, "create", "-f", filepath.Join(here.repository, "hack", "e2e", "deploy", "testdata", "session-afterwards.yaml"))
+	p.awaitPhase(t, "afterwards", "Running")
 	if err := checkLogs(filepath.Join(p.directory, "node")); err != nil {
 		t.Error(err)
 	}

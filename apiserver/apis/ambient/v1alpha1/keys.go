@@ -66,6 +66,8 @@ const (
 	// ReasonNoProject: the session belongs to no project, or to one that can have
 	// no namespace.
 	ReasonNoProject = "NoProject"
+	// ReasonBaselineMissing: the record that tells old from new sessions is lost.
+	ReasonBaselineMissing = "BaselineMissing"
 	// ReasonRefused: a quota, a policy or its definition refuses the AgenticSession as
 	// the Session wants it.
 	ReasonRefused = "Refused"
