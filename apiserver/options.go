@@ -176,5 +176,13 @@ func (o *Options) Validate() error {
 	if o.MaxStaleness < time.Second {
 		problems = append(problems, fmt.Errorf("--max-staleness is %s and must be at least 1s", o.MaxStaleness))
 	}
+	// The default that the calls would get otherwise is not the one that a new leader
+	// waits for.
+	if o.Upstream.Timeout <= 0 {
+		problems = append(problems, fmt.Errorf("--upstream-timeout is %s and must be more than 0", o.Upstream.Timeout))
+	}
+	if o.HandOverTimeout < 0 || o.ShutdownDelay < 0 {
+		problems = append(problems, fmt.Errorf("--hand-over-timeout (%s) and --shutdown-delay-duration (%s) must not be negative", o.HandOverTimeout, o.ShutdownDelay))
+	}
 	return utilerrors.NewAggregate(problems)
 }

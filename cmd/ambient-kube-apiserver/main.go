@@ -14,9 +14,11 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver"
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
+	"github.com/ambient-code/ambient-kube/cmd/internal/logging"
 	"github.com/ambient-code/ambient-kube/release"
 )
 
@@ -32,8 +34,8 @@ func main() {
 
 func newCommand() *cobra.Command {
 	options := apiserver.NewOptions()
-	logging := logsapi.NewLoggingConfiguration()
-	level := envflag.OneOf("info", "debug", "info", "warn", "error")
+	library := logsapi.NewLoggingConfiguration()
+	level := logging.NewLevel()
 	command := &cobra.Command{
 		Use:   "ambient-kube-apiserver",
 		Short: "Serve the API group ambient.io from the ambient platform's system of record",
@@ -49,19 +51,16 @@ and writes through to it.`,
 			if err := envflag.Apply(command.Flags()); err != nil {
 				return err
 			}
-			if level.String() == "debug" && logging.Verbosity == 0 {
-				logging.Verbosity = 4
-			}
-			if err := logsapi.ValidateAndApply(logging, nil); err != nil {
-				return fmt.Errorf("logging: %w", err)
+			if err := setUpLogging(library, level.String()); err != nil {
+				return err
 			}
 			return run(command.Context(), options)
 		},
 	}
 	flags := command.Flags()
 	options.AddFlags(flags)
-	logsapi.AddFlags(logging, flags)
-	flags.Var(level, "log-level", "How much to log; debug is the same as --v=4.")
+	logsapi.AddFlags(library, flags)
+	flags.Var(level, "log-level", "Least severe messages to log; debug is the same as --v=4, and warn and error leave out what only informs, whatever --v says.")
 	flags.SetNormalizeFunc(cliflag.WordSepNormalizeFunc)
 	fallbacks := map[string][]string{"log-level": {"LOG_LEVEL"}}
 	for option, names := range apiserver.Fallbacks {
@@ -69,6 +68,26 @@ and writes through to it.`,
 	}
 	envflag.Bind(flags, fallbacks)
 	return command
+}
+
+// setUpLogging lets the library log as its own options say, and less if the level asks
+// for less, which it has no option for.
+func setUpLogging(library *logsapi.LoggingConfiguration, level string) error {
+	if level == "debug" && library.Verbosity == 0 {
+		library.Verbosity = 4
+	}
+	if err := logsapi.ValidateAndApply(library, nil); err != nil {
+		return fmt.Errorf("logging: %w", err)
+	}
+	if level != "warn" && level != "error" {
+		return nil
+	}
+	logger, err := logging.New(os.Stderr, level)
+	if err != nil {
+		return err
+	}
+	klog.SetSlogLogger(logger)
+	return nil
 }
 
 func run(ctx context.Context, options *apiserver.Options) error {

@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
+	"github.com/ambient-code/ambient-kube/cmd/internal/logging"
 	"github.com/ambient-code/ambient-kube/reconciler"
 	"github.com/ambient-code/ambient-kube/reconciler/baseline"
 	"github.com/ambient-code/ambient-kube/reconciler/project"
@@ -39,7 +39,7 @@ func newCommand() *cobra.Command {
 		mode       = envflag.OneOf(string(options.Mode), string(reconciler.ModeKube), string(reconciler.ModeTest))
 		starts     = envflag.OneOf(string(options.StartPolicy), string(baseline.OnCreate), string(baseline.OnRequest))
 		namespaces = envflag.OneOf(string(options.NamespacePolicy), string(project.Retain), string(project.Delete))
-		level      = envflag.OneOf("info", "debug", "info", "warn", "error")
+		level      = logging.NewLevel()
 	)
 	command := &cobra.Command{
 		Use:   "ambient-kube-reconciler",
@@ -55,9 +55,12 @@ platform's operator says of the sessions. It knows Kubernetes APIs only.`,
 			if err := envflag.Apply(command.Flags()); err != nil {
 				return err
 			}
-			if err := setUpLogging(level.String()); err != nil {
+			logger, err := logging.New(os.Stderr, level.String())
+			if err != nil {
 				return err
 			}
+			// The libraries and our own code log alike.
+			klog.SetSlogLogger(logger)
 			options.Mode = reconciler.Mode(mode.String())
 			options.StartPolicy = baseline.Policy(starts.String())
 			options.NamespacePolicy = project.Policy(namespaces.String())
@@ -90,14 +93,4 @@ platform's operator says of the sessions. It knows Kubernetes APIs only.`,
 		"mode":       {"MODE"},
 	})
 	return command
-}
-
-// setUpLogging makes the libraries and our own code log alike.
-func setUpLogging(level string) error {
-	var parsed slog.Level
-	if err := parsed.UnmarshalText([]byte(level)); err != nil {
-		return fmt.Errorf("--log-level: %w", err)
-	}
-	klog.SetSlogLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: parsed})))
-	return nil
 }

@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 	"github.com/ambient-code/ambient-kube/cmd/ambientd/internal/daemon"
 	"github.com/ambient-code/ambient-kube/cmd/ambientd/internal/identity"
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
+	"github.com/ambient-code/ambient-kube/cmd/internal/logging"
 	"github.com/ambient-code/ambient-kube/release"
 )
 
@@ -36,7 +36,7 @@ func newCommand() *cobra.Command {
 	var (
 		options        daemon.Options
 		authentication = envflag.OneOf(string(identity.None), string(identity.None), string(identity.Static), string(identity.JWT))
-		level          = envflag.OneOf("info", "debug", "info", "warn", "error")
+		level          = logging.NewLevel()
 	)
 	command := &cobra.Command{
 		Use:   "ambientd --data FILE",
@@ -54,7 +54,7 @@ The subcommands are a small client that plays the upstream's own users.`,
 			return envflag.Apply(command.Flags())
 		},
 		RunE: func(command *cobra.Command, _ []string) error {
-			logger, err := newLogger(level.String())
+			logger, err := logging.New(os.Stderr, level.String())
 			if err != nil {
 				return err
 			}
@@ -95,12 +95,4 @@ func bind(command *cobra.Command) {
 	for _, subcommand := range command.Commands() {
 		bind(subcommand)
 	}
-}
-
-func newLogger(level string) (*slog.Logger, error) {
-	var parsed slog.Level
-	if err := parsed.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: parsed})), nil
 }
