@@ -101,6 +101,7 @@ func imagesOf(objects []*unstructured.Unstructured) (map[string]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
+		ours := false
 		for _, container := range containers {
 			fields, ok := container.(map[string]any)
 			if !ok {
@@ -110,11 +111,17 @@ func imagesOf(objects []*unstructured.Unstructured) (map[string]string, error) {
 			if err != nil {
 				return nil, fmt.Errorf("reading %s %s: %w", object.GetKind(), object.GetName(), err)
 			}
+			// A tag, a digest, or both may follow.
 			slash := strings.LastIndexByte(image, '/')
-			program, _, _ := strings.Cut(image[slash+1:], ":")
+			program, _, _ := strings.Cut(image[slash+1:], "@")
+			program, _, _ = strings.Cut(program, ":")
 			if slices.Contains(programs, program) {
 				found[image[:slash+1]+program] = program
+				ours = true
 			}
+		}
+		if name := object.GetName(); !ours && len(containers) > 0 && slices.Contains(programs, name) {
+			return nil, fmt.Errorf("no container of %s %s has an image named as one of %s: registry and tag can't be set", object.GetKind(), name, strings.Join(programs, ", "))
 		}
 	}
 	return found, nil

@@ -82,3 +82,25 @@ func TestWhichOverlay(t *testing.T) {
 		}
 	}
 }
+
+func TestImagesAreFoundWhateverFollowsTheirName(t *testing.T) {
+	deployment := func(images ...string) []*unstructured.Unstructured {
+		var containers []any
+		for _, image := range images {
+			containers = append(containers, map[string]any{"image": image})
+		}
+		return []*unstructured.Unstructured{{Object: map[string]any{
+			"kind": "Deployment", "metadata": map[string]any{"name": programs[0]},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": containers}}},
+		}}}
+	}
+	for _, end := range []string{"", ":v1", "@sha256:0123", ":v1@sha256:0123"} {
+		found, err := imagesOf(deployment("sidecar:v2", "registry:5000/team/"+programs[0]+end))
+		if err != nil || len(found) != 1 || found["registry:5000/team/"+programs[0]] != programs[0] {
+			t.Errorf("%q: found %v, %v", end, found, err)
+		}
+	}
+	if _, err := imagesOf(deployment("registry/renamed:v1")); err == nil || !strings.Contains(err.Error(), programs[0]) {
+		t.Errorf("an image that can't be told from others: %v", err)
+	}
+}
