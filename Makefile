@@ -180,8 +180,10 @@ undeploy: preflight $(if $(ON_STAND),$(BIN)/up) ## take them off again, without 
 preflight:
 	@hack/preflight.sh $(PREFLIGHT)
 
+GOFMT = $$($(GO) env GOROOT)/bin/gofmt
+
 fmt: ## format the Go code
-	@gofmt -s -l -w $(FOLDERS)
+	@$(GOFMT) -s -l -w $(FOLDERS)
 
 lint: $(TOOLS)/golangci-lint ## run golangci-lint, staticcheck included
 	$(TOOLS)/golangci-lint run
@@ -197,13 +199,17 @@ $(TOOLS)/golangci-lint: hack/tools/go.mod | preflight
 	@$(GO) build -C hack/tools -o $(abspath $(TOOLS))/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 verify: preflight ## all that can be said without running: format, vet, lint, generated code
-	@unformatted=$$(gofmt -s -l $(FOLDERS)); if [[ -n $$unformatted ]]; then echo "Not formatted:" $$unformatted; exit 1; fi
+	@unformatted=$$($(GOFMT) -s -l $(FOLDERS)); if [[ -n $$unformatted ]]; then echo "Not formatted:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
 	for module in $(MODULES); do $(GO) vet -C $$module ./... || exit 1; done
 	$(GO) test ./hack/text
 	$(if $(VULNERABILITY_DATABASE),$(MAKE) --no-print-directory vulnerabilities,@echo "Known vulnerabilities are not looked for: that needs make vulnerabilities and a network, or VULNERABILITY_DATABASE.")
 	$(MAKE) --no-print-directory lint
 	hack/verify-generated.sh
+
+# What PACKAGES names, and all of it by default.
+PARTS = $(if $(filter-out ./hack/e2e%,$(PACKAGES)),unit) $(if $(filter ./... ./hack/e2e%,$(PACKAGES)),e2e)
+E2E_PACKAGES = $(or $(filter ./hack/e2e%,$(PACKAGES)),./hack/e2e/...)
 
 test: PREFLIGHT := cc
 test: preflight $(KUBE)/.built race ## everything: vet, unit tests and end-to-end tests with the race detector
@@ -212,7 +218,7 @@ test: preflight $(KUBE)/.built race ## everything: vet, unit tests and end-to-en
 	@echo "== vet"
 	@$(RACE_ENV) $(GO) vet $(RACE_FLAGS) $(PACKAGES)
 	@for module in $(MODULES); do $(GO) vet -C $$module ./... || exit 1; done
-	@failed=; for part in unit e2e; do $(MAKE) --no-print-directory $$part || failed+=" $$part"; done; \
+	@failed=; for part in $(PARTS); do $(MAKE) --no-print-directory $$part || failed+=" $$part"; done; \
 	if [[ -n $$failed ]]; then echo "FAILED:$$failed"; exit 1; fi; echo "All tests passed."
 
 # Packages without tests would only add lines.
@@ -221,12 +227,12 @@ WITH_TESTS := '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}'
 unit:
 	@echo "== unit tests; log: $(BUILD)/unit.log"
 	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -timeout=20m $(TEST_FLAGS) \
-		$$($(GO) list -f $(WITH_TESTS) $(PACKAGES) | grep -v /hack/e2e) 2>&1 | tee $(BUILD)/unit.log || $(call failures,unit)
+		$$($(GO) list -f $(WITH_TESTS) $(filter-out ./hack/e2e%,$(PACKAGES)) | grep -v /hack/e2e) 2>&1 | tee $(BUILD)/unit.log || $(call failures,unit)
 
 e2e:
 	@echo "== end-to-end tests; log: $(BUILD)/e2e.log"
 	@$(TEST_ENV) $(GO) test $(RACE_FLAGS) -vet=off -p=1 -timeout=40m $(TEST_FLAGS) \
-		$$($(GO) list -f $(WITH_TESTS) ./hack/e2e/...) 2>&1 | tee $(BUILD)/e2e.log || $(call failures,e2e)
+		$$($(GO) list -f $(WITH_TESTS) $(E2E_PACKAGES)) 2>&1 | tee $(BUILD)/e2e.log || $(call failures,e2e)
 
 # failures repeats what failed after a long output, and fails.
 failures = { echo "== what failed"; grep -E '^ *--- FAIL|^FAIL|^panic:|DATA RACE|^make' $(BUILD)/$(1).log || true; exit 1; }

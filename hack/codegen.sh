@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+go() { command "${GO:-go}" "$@"; }
+
 module=github.com/ambient-code/ambient-kube
 types=$module/apiserver/apis/ambient/v1alpha1
 header=hack/boilerplate.go.txt
