@@ -181,8 +181,11 @@ func (o *Options) Validate() error {
 	if o.Upstream.Timeout <= 0 {
 		problems = append(problems, fmt.Errorf("--upstream-timeout is %s and must be more than 0", o.Upstream.Timeout))
 	}
-	if o.HandOverTimeout < 0 || o.ShutdownDelay < 0 {
-		problems = append(problems, fmt.Errorf("--hand-over-timeout (%s) and --shutdown-delay-duration (%s) must not be negative", o.HandOverTimeout, o.ShutdownDelay))
+	if o.HandOverTimeout < 0 {
+		problems = append(problems, fmt.Errorf("--hand-over-timeout is %s and must not be negative", o.HandOverTimeout))
+	}
+	if o.ShutdownDelay < 0 {
+		problems = append(problems, fmt.Errorf("--shutdown-delay-duration is %s and must not be negative", o.ShutdownDelay))
 	}
 	return utilerrors.NewAggregate(problems)
 }

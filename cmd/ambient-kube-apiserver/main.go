@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,7 +15,6 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/component-base/metrics/legacyregistry"
-	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver"
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
@@ -51,7 +51,7 @@ and writes through to it.`,
 			if err := envflag.Apply(command.Flags()); err != nil {
 				return err
 			}
-			if err := setUpLogging(library, level.String()); err != nil {
+			if err := setUpLogging(os.Stderr, library, level.String()); err != nil {
 				return err
 			}
 			return run(command.Context(), options)
@@ -72,7 +72,7 @@ and writes through to it.`,
 
 // setUpLogging lets the library log as its own options say, and less if the level asks
 // for less, which it has no option for.
-func setUpLogging(library *logsapi.LoggingConfiguration, level string) error {
+func setUpLogging(out io.Writer, library *logsapi.LoggingConfiguration, level string) error {
 	if level == "debug" && library.Verbosity == 0 {
 		library.Verbosity = 4
 	}
@@ -82,11 +82,11 @@ func setUpLogging(library *logsapi.LoggingConfiguration, level string) error {
 	if level != "warn" && level != "error" {
 		return nil
 	}
-	logger, err := logging.New(os.Stderr, level)
+	logger, err := logging.New(out, level)
 	if err != nil {
 		return err
 	}
-	klog.SetSlogLogger(logger)
+	logging.Use(logger)
 	return nil
 }
 

@@ -13,7 +13,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
 	"github.com/ambient-code/ambient-kube/cmd/internal/logging"
@@ -59,8 +58,7 @@ platform's operator says of the sessions. It knows Kubernetes APIs only.`,
 			if err != nil {
 				return err
 			}
-			// The libraries and our own code log alike.
-			klog.SetSlogLogger(logger)
+			logging.Use(logger)
 			options.Mode = reconciler.Mode(mode.String())
 			options.StartPolicy = baseline.Policy(starts.String())
 			options.NamespacePolicy = project.Policy(namespaces.String())

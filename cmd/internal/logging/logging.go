@@ -2,9 +2,13 @@
 package logging
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
+
+	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/cmd/internal/envflag"
 )
@@ -20,4 +24,24 @@ func New(out io.Writer, level string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("--log-level: %w", err)
 	}
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: parsed})), nil
+}
+
+// Use lets klog, and so the libraries and our own code, log to the logger.
+func Use(logger *slog.Logger) {
+	klog.SetSlogLogger(logger)
+	// By that alone, warnings of klog would come as what only informs.
+	klog.SetLoggerWithOptions(klog.Background(), klog.ContextualLogger(true), klog.WriteKlogBuffer(func(line []byte) {
+		level := slog.LevelInfo
+		header, message, found := strings.Cut(string(line), "] ")
+		if !found {
+			header, message = "", header
+		}
+		switch {
+		case strings.HasPrefix(header, "W"):
+			level = slog.LevelWarn
+		case strings.HasPrefix(header, "E"), strings.HasPrefix(header, "F"):
+			level = slog.LevelError
+		}
+		logger.Log(context.Background(), level, strings.TrimSuffix(message, "\n"))
+	}))
 }
