@@ -64,18 +64,16 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 	shown, found, err := g.stores.Projects.GetByKey(namespace)
 	if err != nil || !found {
 		if cluster, known := g.wasElsewhere(namespace); known {
-			state := stateElsewhere(namespace, cluster)
-			return session.Obstacle{Reason: state.reason, Message: state.message, Foreign: true}
+			return heldElsewhere(namespace, cluster)
 		}
 		// A session may be seen before its project, which was made before it.
 		return session.Obstacle{Reason: ReasonNoProject, Message: fmt.Sprintf("There is no project %s.", namespace), Transient: true}
 	}
-	if project, ok := shown.(*v1alpha1.Project); ok && project.Status.Cluster != g.cluster {
-		if !Claims(project, g.cluster) {
-			state := stateElsewhere(namespace, project.Status.Cluster)
-			return session.Obstacle{Reason: state.reason, Message: state.message, Foreign: true}
-		}
-		if !g.goesOn(namespace) {
+	if project, ok := shown.(*v1alpha1.Project); ok {
+		switch {
+		case g.isForeign(project):
+			return heldElsewhere(namespace, project.Status.Cluster)
+		case project.Status.Cluster != g.cluster && !g.goesOn(namespace):
 			return notReady(fmt.Sprintf("Project %s is not claimed by this cluster yet.", namespace))
 		}
 	}
@@ -106,14 +104,18 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 
 // ProjectShown notes whose the project is; gone is true if its row is gone.
 func (g *Gate) ProjectShown(project *v1alpha1.Project, gone bool) {
-	foreign := project.Status.Cluster != g.cluster && !Claims(project, g.cluster)
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
-	if gone && foreign {
+	if gone && g.isForeign(project) {
 		g.elsewhere[project.Name] = project.Status.Cluster
 	} else {
 		delete(g.elsewhere, project.Name)
 	}
+}
+
+// isForeign tells whether the project is another cluster's, and not to become ours.
+func (g *Gate) isForeign(project *v1alpha1.Project) bool {
+	return project.Status.Cluster != g.cluster && !Claims(project, g.cluster)
 }
 
 func (g *Gate) wasElsewhere(project string) (cluster string, known bool) {
@@ -147,6 +149,12 @@ func (g *Gate) forget(project string) {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	delete(g.unclaimable, project)
+}
+
+// heldElsewhere is the obstacle for a project of another cluster.
+func heldElsewhere(project, cluster string) session.Obstacle {
+	state := stateElsewhere(project, cluster)
+	return session.Obstacle{Reason: state.reason, Message: state.message, Foreign: true}
 }
 
 func notReady(message string) session.Obstacle {
