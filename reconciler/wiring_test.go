@@ -115,6 +115,20 @@ func TestAPersonIsAskedAndAnswersOnTheLease(t *testing.T) {
 		t.Errorf("event %s", event)
 	}
 
+	// Events are not kept for ever: it is told again, in time and not before.
+	for age, want := range map[time.Duration]int{remindInterval / 2: 0, remindInterval: 1} {
+		g.told["things"] = time.Now().Add(-age)
+		if err := g.step(ctx, false); err != nil {
+			t.Fatal(err)
+		}
+		if told := len(events.Events); told != want {
+			t.Errorf("told %d times after %s, want %d", told, age, want)
+		}
+		for range len(events.Events) {
+			<-events.Events
+		}
+	}
+
 	// A restart remembers.
 	again := newGuard(kube, "n", "l", prometheus.NewRegistry())
 	restarted := again.brake("things", brake.Limits{}, func() int { return 0 })
