@@ -2,6 +2,7 @@ package epoch_test
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // comparing adds to the fake client what a real server does and it does not: an
-// update must carry the resourceVersion of the present state.
+// update that carries a resourceVersion must carry that of the present state.
 type comparing struct {
 	coordinationclient.LeaseInterface
 	mu      sync.Mutex
@@ -20,23 +21,29 @@ type comparing struct {
 }
 
 func (c *comparing) Create(ctx context.Context, lease *coordinationv1.Lease, options metav1.CreateOptions) (*coordinationv1.Lease, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.LeaseInterface.Create(ctx, c.stamped(lease), options)
+	return c.write(lease, func(stamped *coordinationv1.Lease) (*coordinationv1.Lease, error) {
+		return c.LeaseInterface.Create(ctx, stamped, options)
+	})
 }
 
 func (c *comparing) Update(ctx context.Context, lease *coordinationv1.Lease, options metav1.UpdateOptions) (*coordinationv1.Lease, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if lease.ResourceVersion != strconv.Itoa(c.version) {
-		return nil, apierrors.NewConflict(coordinationv1.Resource("leases"), lease.Name, nil)
-	}
-	return c.LeaseInterface.Update(ctx, c.stamped(lease), options)
+	return c.write(lease, func(stamped *coordinationv1.Lease) (*coordinationv1.Lease, error) {
+		if version := lease.ResourceVersion; version != "" && version != strconv.Itoa(c.version) {
+			return nil, apierrors.NewConflict(coordinationv1.Resource("leases"), lease.Name, errors.New("it has been changed"))
+		}
+		return c.LeaseInterface.Update(ctx, stamped, options)
+	})
 }
 
-func (c *comparing) stamped(lease *coordinationv1.Lease) *coordinationv1.Lease {
-	c.version++
-	lease = lease.DeepCopy()
-	lease.ResourceVersion = strconv.Itoa(c.version)
-	return lease
+// write stamps the lease with the next version, which a refused write does not use up.
+func (c *comparing) write(lease *coordinationv1.Lease, send func(stamped *coordinationv1.Lease) (*coordinationv1.Lease, error)) (*coordinationv1.Lease, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stamped := lease.DeepCopy()
+	stamped.ResourceVersion = strconv.Itoa(c.version + 1)
+	written, err := send(stamped)
+	if err == nil {
+		c.version++
+	}
+	return written, err
 }

@@ -50,7 +50,8 @@ type Claimer struct {
 func (c Claimer) Claim(ctx context.Context) (uint32, error) {
 	var claimed uint32
 	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 1.5, Jitter: 0.3, Steps: 1 << 30, Cap: 5 * time.Second}
-	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
+	// Not ExponentialBackoffWithContext: that gives up once the pause has reached Cap.
+	err := backoff.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		epoch, err := c.try(ctx)
 		switch {
 		case err == nil:

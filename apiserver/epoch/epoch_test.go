@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -69,6 +70,24 @@ func TestAClockFarAheadOfTheClusterClaimsNothing(t *testing.T) {
 	if _, err := leases.Get(t.Context(), "epoch", metav1.GetOptions{}); err == nil {
 		t.Error("the refused epoch was recorded")
 	}
+}
+
+func TestAClaimOutlastsAnOutageOfTheCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leases := fake.NewClientset().CoordinationV1().Leases("system")
+		back := time.Now().Add(time.Hour)
+		patient := claimer(leases, noon, noon)
+		patient.ClusterTime = func(context.Context) (time.Time, error) {
+			if time.Now().Before(back) {
+				return time.Time{}, errors.New("the cluster is away")
+			}
+			return noon, nil
+		}
+		claim(t, patient)
+		if late := time.Since(back); late > 10*time.Second {
+			t.Errorf("the epoch was claimed %s after the cluster came back", late)
+		}
+	})
 }
 
 func TestAnEpochThatCannotBeReadIsNotGuessed(t *testing.T) {

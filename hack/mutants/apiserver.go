@@ -143,7 +143,7 @@ func journalMutants() []mutant {
 		{
 			name: "counts every epoch from the same number", file: journal,
 			old: "first := uint64(epoch) << epochShift", new: "first := uint64(1) << epochShift",
-			test: "TestRevisionsAreDenseAndBeginAboveZeroInTheirEpoch",
+			test: "TestAJournalMovesIntoAnEpoch",
 		},
 		{
 			name: "resumes from a revision that was trimmed", file: log,
@@ -174,6 +174,11 @@ func journalMutants() []mutant {
 			name: "claims an epoch without comparing", file: epoch,
 			old: "_, err = c.Leases.Update(ctx, lease", new: "lease.ResourceVersion = \"\"\n\t\t_, err = c.Leases.Update(ctx, lease",
 			test: "TestConcurrentClaimersGetDifferentEpochs",
+		},
+		{
+			name: "gives up claiming an epoch", file: epoch,
+			old: "backoff.DelayFunc().Until(ctx, true, true, func", new: "wait.ExponentialBackoffWithContext(ctx, backoff, func",
+			test: "TestAClaimOutlastsAnOutageOfTheCluster",
 		},
 		{
 			name: "claims an epoch far ahead of the cluster", file: epoch,
