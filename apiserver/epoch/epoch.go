@@ -25,6 +25,10 @@ const Annotation = "ambient.io/epoch"
 // could make revisions fall.
 var ErrMalformed = errors.New("the last epoch cannot be read")
 
+// ErrClockAhead says that this machine's clock is far ahead of the cluster's:
+// revisions would run ahead for good. Another replica should claim, not this one.
+var ErrClockAhead = errors.New("this machine's clock is ahead of the cluster's")
+
 // maxAhead is how far an epoch may lie ahead of the cluster's clock.
 const maxAhead = time.Hour
 
@@ -57,7 +61,7 @@ func (c Claimer) Claim(ctx context.Context) (uint32, error) {
 		case err == nil:
 			claimed = epoch
 			return true, nil
-		case errors.Is(err, ErrMalformed):
+		case errors.Is(err, ErrMalformed), errors.Is(err, ErrClockAhead):
 			return false, err
 		default:
 			klog.FromContext(ctx).Info("Claiming an epoch failed, trying again", "lease", c.Name, "err", err)
@@ -92,7 +96,7 @@ func (c Claimer) try(ctx context.Context) (uint32, error) {
 		return 0, fmt.Errorf("asking the cluster for its time: %w", err)
 	}
 	if next > seconds(clusterTime.Add(maxAhead)) && next > last+1 {
-		return 0, fmt.Errorf("this machine's clock is over %s ahead of the cluster's: revisions would run ahead for good", maxAhead)
+		return 0, fmt.Errorf("%w by more than %s", ErrClockAhead, maxAhead)
 	}
 	if lease.Annotations == nil {
 		lease.Annotations = map[string]string{}
