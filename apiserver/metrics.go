@@ -18,7 +18,7 @@ import (
 // repairsTotal counts what was made good after racing saves and careless edits.
 var repairsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 	Name:           "ambient_kube_repairs_total",
-	Help:           "Number of rows that were repaired after a racing save at the upstream undid an acknowledged write (rewritten) or deletion (deleted), or were not, because they had changed or were too many (left); or after somebody replaced the annotations without our record (restored).",
+	Help:           "Number of rows that were repaired after a racing save at the upstream undid an acknowledged write (rewritten) or deletion (deleted), or were not, because they had changed, were too many or in use (left), or because the upstream did not let us (failed); or after somebody replaced the annotations without our record (restored).",
 	StabilityLevel: metrics.ALPHA,
 }, []string{"action"})
 
@@ -42,7 +42,17 @@ func RegisterMetrics(registry feedmetrics.Registry) error {
 	return nil
 }
 
-var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(counters...) })
+// registerMetrics also shows the counters before there is anything to count: what
+// appears with its first event has no rate, and would alarm nobody.
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(counters...)
+	for _, action := range backend.RepairActions() {
+		repairsTotal.WithLabelValues(action)
+	}
+	for _, kind := range []string{"sessions", "projects", "projectsettings"} {
+		releasesTotal.WithLabelValues(kind)
+	}
+})
 
 var (
 	leaderDesc = metrics.NewDesc("ambient_kube_apiserver_leader", "1 while this replica leads and serves resources, 0 while it stands by.",
@@ -109,11 +119,13 @@ func (c *stateCollector) CollectWithStability(ch chan<- metrics.Metric) {
 func reportRepair(events eventRecorder) backend.RepairReporter {
 	return func(action string, object runtime.Object, message string) {
 		repairsTotal.WithLabelValues(action).Inc()
-		klog.InfoS("A row of the upstream was repaired", "action", action, "message", message)
+		klog.InfoS("A racing save at the upstream changed a row", "action", action, "message", message)
 		reason := "LostUpdateRepaired"
 		switch action {
 		case backend.RepairLeft:
 			reason = "DeletedAndBack"
+		case backend.RepairFailed:
+			reason = "RepairFailed"
 		case backend.RepairRestored:
 			reason = "RecordRestored"
 		}

@@ -77,15 +77,11 @@ func TestWithSomebodyWhoInsistsNobodyCompetes(t *testing.T) {
 
 func TestARecordIsWrittenAgainWhenTheUpstreamCanBeWritten(t *testing.T) {
 	inWorld(t, map[string]func(*ambientv1.Session){"1AbC": recorded}, func(w *world) {
-		w.sessions.mu.Lock()
-		w.sessions.refuse = status.Error(codes.Unavailable, "no")
-		w.sessions.mu.Unlock()
+		w.refuse(status.Error(codes.Unavailable, "no"))
 		w.sessions.save("1AbC", wipe(""))
 		w.pass(20 * time.Second)
 		w.expectRecord(false)
-		w.sessions.mu.Lock()
-		w.sessions.refuse = nil
-		w.sessions.mu.Unlock()
+		w.refuse(nil)
 		w.pass(2 * time.Minute)
 		w.expectRecord(true)
 		w.expectReports(RepairRestored)

@@ -2,20 +2,28 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/repair"
 )
 
-// repairTimeout bounds one repair, which nobody waits for.
-const repairTimeout = 30 * time.Second
+const (
+	// repairTimeout bounds one attempt of a repair, which nobody waits for.
+	repairTimeout = 30 * time.Second
+	// repairPatience is how long after it was noticed a repair that fails is tried
+	// again. Longer ago, what stands upstream may have been taken for the truth.
+	repairPatience = time.Minute
+	// repairPause is the pause after a failed attempt; it doubles up to repairPauseAtMost.
+	repairPause, repairPauseAtMost = 500 * time.Millisecond, 10 * time.Second
+)
 
 // RepairReporter is told of each repair, or that there was none, with the object as
 // it is afterwards; the object is nil when it was deleted again.
@@ -32,14 +40,23 @@ const (
 	// RepairRestored: the record that is kept in the annotations, which somebody had
 	// replaced without it, was written again.
 	RepairRestored = "restored"
+	// RepairFailed: the upstream did not let us repair the row in time, for people to
+	// decide.
+	RepairFailed = "failed"
 )
+
+// RepairActions returns the names of all repairs.
+func RepairActions() []string {
+	return []string{RepairRewritten, RepairDeleted, RepairLeft, RepairRestored, RepairFailed}
+}
 
 // repairJob is one row to make good: a lost write, or a revived row if there is
 // none. A revived row may have to be left alone.
 type repairJob struct {
-	id    string
-	write *repair.Write
-	leave bool
+	id      string
+	write   *repair.Write
+	leave   bool
+	noticed time.Time
 }
 
 // repairs are the jobs that wait, and what the kind knows of them. Rows are looked
@@ -48,10 +65,7 @@ type repairs[R message] struct {
 	memory *repair.Memory
 	report RepairReporter
 	repairing[R]
-
-	mu     sync.Mutex
-	jobs   []repairJob
-	signal chan struct{}
+	queue workqueue.TypedRateLimitingInterface[*repairJob]
 }
 
 // repairing is how the rows of one kind are made good.
@@ -73,25 +87,13 @@ func newRepairs[R message](report RepairReporter, how repairing[R]) *repairs[R] 
 	if report == nil {
 		report = func(string, runtime.Object, string) {}
 	}
-	return &repairs[R]{memory: repair.NewMemory(time.Now), report: report, repairing: how, signal: make(chan struct{}, 1)}
+	pauses := workqueue.NewTypedItemExponentialFailureRateLimiter[*repairJob](repairPause, repairPauseAtMost)
+	return &repairs[R]{memory: repair.NewMemory(time.Now), report: report, repairing: how, queue: workqueue.NewTypedRateLimitingQueue(pauses)}
 }
 
 func (r *repairs[R]) add(job repairJob) {
-	r.mu.Lock()
-	r.jobs = append(r.jobs, job)
-	r.mu.Unlock()
-	select {
-	case r.signal <- struct{}{}:
-	default:
-	}
-}
-
-func (r *repairs[R]) take() []repairJob {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	jobs := r.jobs
-	r.jobs = nil
-	return jobs
+	job.noticed = time.Now()
+	r.queue.Add(&job)
 }
 
 // columnsIn are the columns that a request may write.
@@ -146,20 +148,30 @@ func (k *kind[R]) inspect(id string, row R, known bool) {
 
 // repairForEver makes good what racing saves undid, until the context ends.
 func (k *kind[R]) repairForEver(ctx context.Context) error {
+	queue := k.repairs.queue
+	stop := context.AfterFunc(ctx, queue.ShutDown)
+	defer stop()
 	for {
-		select {
-		case <-ctx.Done():
+		job, ended := queue.Get()
+		if ended {
 			return nil
-		case <-k.repairs.signal:
 		}
-		for _, job := range k.repairs.take() {
-			if err := k.repair(ctx, job); err != nil && ctx.Err() == nil {
-				klog.FromContext(ctx).Info("A row that a racing save changed could not be repaired", "resource", k.resource.Resource, "id", job.id, "err", err)
-			}
+		err := k.repair(ctx, *job)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			queue.Forget(job)
+		case time.Since(job.noticed) < repairPatience:
+			klog.FromContext(ctx).V(2).Info("A row that a racing save changed could not be repaired yet", "resource", k.resource.Resource, "id", job.id, "err", err)
+			queue.AddRateLimited(job)
+		default:
+			queue.Forget(job)
+			k.reportFailed(*job, err)
 		}
+		queue.Done(job)
 	}
 }
 
+// repair makes one attempt. Each looks anew whether there still is what to repair.
 func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
@@ -168,7 +180,7 @@ func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 		return nil
 	}
 	if job.leave {
-		k.reportLeft(key)
+		k.reportLeft(key, "it has changed or there are more than ten a minute")
 		return nil
 	}
 	unlock, err := k.Lock(ctx, key)
@@ -180,26 +192,42 @@ func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 		return err
 	}
 	row, found := k.asRead(job.id)
-	if !found {
+	switch {
+	case !found:
+		return nil
+	case job.write == nil:
+		return k.deleteRevived(ctx, job.id, key, row)
+	default:
+		return k.writeAgain(ctx, job.id, key, *job.write, row)
+	}
+}
+
+// deleteRevived deletes the revived row once more, if it still is the deleted one.
+func (k *kind[R]) deleteRevived(ctx context.Context, id, key string, row R) error {
+	if !k.repairs.memory.StillDeleted(id, row, k.isExcused) {
+		k.reportLeft(key, "it has changed")
 		return nil
 	}
-	if job.write == nil {
-		if !k.repairs.memory.StillDeleted(job.id, row, k.isExcused) {
-			k.reportLeft(key)
-			return nil
-		}
-		if err := k.repairs.deleteAgain(ctx, job.id, nameOf(key)); err != nil {
-			return fmt.Errorf("deleting a revived row: %w", err)
-		}
-		k.repairs.report(RepairDeleted, nil, "A racing save at the upstream revived "+k.repairs.singular+" "+nameOf(key)+" after its deletion; it was deleted again")
+	err := k.repairs.deleteAgain(ctx, id, nameOf(key))
+	switch {
+	case errors.Is(err, errInUse):
+		k.reportLeft(key, err.Error())
 		return nil
+	case err != nil:
+		return fmt.Errorf("deleting a revived row: %w", err)
 	}
-	lost, outstanding := k.repairs.memory.Outstanding(job.id, *job.write, row)
+	k.repairs.report(RepairDeleted, nil, "A racing save at the upstream revived "+k.repairs.singular+" "+nameOf(key)+" after its deletion; it was deleted again")
+	return nil
+}
+
+// writeAgain sends once more what of the lost write the row still lacks.
+func (k *kind[R]) writeAgain(ctx context.Context, id, key string, write repair.Write, row R) error {
+	lost, outstanding := k.repairs.memory.Outstanding(id, write, row)
 	if !outstanding {
 		return nil
 	}
 	// Its values were written by us before, so that whoever owns them stays their owner.
-	if err := k.send(ctx, job.id, nameOf(key), lost.Request); err != nil {
+	if err := k.send(ctx, id, nameOf(key), lost.Request); err != nil {
 		return fmt.Errorf("writing again what was lost: %w", err)
 	}
 	if entry, found := k.journal.Get(key); found {
@@ -211,10 +239,27 @@ func (k *kind[R]) repair(ctx context.Context, job repairJob) error {
 func (k *kind[R]) isExcused(column string) bool { return k.repairs.excused[column] }
 
 // reportLeft tells of a deleted row that is back and left alone.
-func (k *kind[R]) reportLeft(key string) {
+func (k *kind[R]) reportLeft(key, reason string) {
 	if entry, found := k.journal.Get(key); found {
-		k.repairs.report(RepairLeft, entry.Value, "After its deletion, "+k.repairs.singular+" "+nameOf(key)+" is back, as after a racing save at the upstream; it was left alone, because it has changed or because there are more than ten a minute")
+		k.repairs.report(RepairLeft, entry.Value, "After its deletion, "+k.repairs.singular+" "+nameOf(key)+" is back, as after a racing save at the upstream; it was left alone, because "+reason)
 	}
+}
+
+// reportFailed tells of a row that could not be repaired in time.
+func (k *kind[R]) reportFailed(job repairJob, err error) {
+	key, found := k.keyOf(job.id)
+	if !found {
+		return
+	}
+	entry, found := k.journal.Get(key)
+	if !found {
+		return
+	}
+	undone := "its deletion"
+	if job.write != nil {
+		undone = "an acknowledged write of " + columnsOf(*job.write)
+	}
+	k.repairs.report(RepairFailed, entry.Value, fmt.Sprintf("A racing save at the upstream undid %s, and the upstream did not let it be made again within %s: %v", undone, repairPatience, err))
 }
 
 // send sends a request of ours that no client waits for, and folds in the answer.

@@ -106,19 +106,74 @@ func TestDecision7ADecisionOfSomebodyElseStands(t *testing.T) {
 	}
 }
 
-func TestDecision7ARepairIsTriedOnce(t *testing.T) {
+// undone is a world in which the upstream can't be written any more after a racing save
+// brought back, with a phase of its own, the row as it was before our last write.
+func undone(t *testing.T, test func(w *world)) {
+	t.Helper()
 	asked(t, func(w *world) {
-		w.sessions.mu.Lock()
-		w.sessions.refuse = status.Error(codes.Unavailable, "no")
-		w.sessions.mu.Unlock()
-		w.sessions.save("1AbC", func(row *ambientv1.Session) { row.Prompt, row.Phase = proto.String("old"), proto.String("Running") })
-		w.pass(5 * time.Second)
-		w.sessions.mu.Lock()
-		w.sessions.refuse = nil
-		w.sessions.mu.Unlock()
-		w.pass(time.Minute)
-		w.expectPrompt("old")
+		before := w.sessions.held("1AbC")
+		w.update("1abc", func(session *v1alpha1.Session) { session.Spec.Prompt = "newest" })
+		w.refuse(status.Error(codes.Unavailable, "no"))
+		w.revive(before, func(row *ambientv1.Session) { row.Phase = proto.String("Running") })
+		test(w)
+	})
+}
+
+// refuse makes the upstream's writes fail, or no more.
+func (w *world) refuse(err error) {
+	w.sessions.mu.Lock()
+	defer w.sessions.mu.Unlock()
+	w.sessions.refuse = err
+}
+
+func TestDecision7ARepairOutlastsAShortFailureOfTheUpstream(t *testing.T) {
+	undone(t, func(w *world) {
+		w.pass(30 * time.Second)
+		w.expectPrompt("new")
 		w.expectReports()
+		w.refuse(nil)
+		w.pass(time.Minute)
+		w.expectPrompt("newest")
+		w.expectReports(RepairRewritten)
+	})
+}
+
+// What stands upstream for long is somebody's truth.
+func TestDecision7ARepairThatFailsForLongIsGivenUpAndTold(t *testing.T) {
+	undone(t, func(w *world) {
+		w.pass(2 * time.Minute)
+		w.refuse(nil)
+		tries := w.sessions.written("UpdateSession")
+		w.pass(time.Hour)
+		w.expectPrompt("new")
+		w.expectReports(RepairFailed)
+		if more := w.sessions.written("UpdateSession") - tries; more != 0 {
+			t.Errorf("%d more writes", more)
+		}
+	})
+}
+
+func TestDecision6ARevivedProjectWithSessionsIsLeftAlone(t *testing.T) {
+	inWorld(t, map[string]func(*ambientv1.Session){"1AbC": prompted}, func(w *world) {
+		w.Projects.repairs.memory.Deleted("team", team())
+		w.Projects.repairs.add(repairJob{id: "team"})
+		w.pass(2 * time.Minute)
+		w.expectReports(RepairLeft)
+	})
+}
+
+func TestDecision6ARevivedRowIsDeletedOnceTheUpstreamCanBeWritten(t *testing.T) {
+	deleted(t, func(w *world, row *ambientv1.Session) {
+		w.refuse(status.Error(codes.Unavailable, "no"))
+		w.revive(row, func(*ambientv1.Session) {})
+		w.pass(20 * time.Second)
+		w.expectReports()
+		w.refuse(nil)
+		w.pass(30 * time.Second)
+		if w.sessions.held("1AbC") != nil || w.session("1abc") != nil {
+			t.Error("a revived row is alive")
+		}
+		w.expectReports(RepairDeleted)
 	})
 }
 
@@ -138,7 +193,7 @@ func deleted(t *testing.T, test func(w *world, row *ambientv1.Session)) {
 	})
 }
 
-// revive stores a deleted row again, changed.
+// revive stores a former state of a row again, changed.
 func (w *world) revive(row *ambientv1.Session, change func(*ambientv1.Session)) {
 	w.sessions.save("1AbC", func(next *ambientv1.Session) {
 		proto.Reset(next)

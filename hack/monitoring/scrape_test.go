@@ -159,6 +159,42 @@ func TestNothingAlarmsWhileAllIsWell(t *testing.T) {
 	}
 }
 
+// TestWhatAlertsCountIsThereBeforeItHappens: a counter that appears with its first event
+// has not increased by it.
+func TestWhatAlertsCountIsThereBeforeItHappens(t *testing.T) {
+	held := real(t)
+	engine := promqltest.NewTestEngine(t, false, 5*time.Minute, promqltest.DefaultMaxSamplesPerQuery)
+	tried := 0
+	for _, group := range groups(t).Groups {
+		for _, rule := range group.Rules {
+			expression, err := parser.NewParser(parser.Options{}).ParseExpr(rule.Expr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parser.Inspect(expression, func(node parser.Node, _ []parser.Node) error {
+				call, ok := node.(*parser.Call)
+				if !ok || call.Func.Name != "increase" {
+					return nil
+				}
+				tried++
+				counter := call.Args[0].(*parser.MatrixSelector).VectorSelector.String()
+				run, err := engine.NewInstantQuery(t.Context(), held, nil, counter, now(t))
+				if err != nil {
+					return err
+				}
+				defer run.Close()
+				if result, err := run.Exec(t.Context()).Vector(); err != nil || len(result) == 0 {
+					t.Errorf("%s: nobody serves %s before it happens (%v)", rule.Alert, counter, err)
+				}
+				return nil
+			})
+		}
+	}
+	if tried == 0 {
+		t.Error("no alert counts anything")
+	}
+}
+
 // documented are the names of our metrics, as docs/metrics.md has them.
 var documented = regexp.MustCompile("(?m)^\\| `(ambient_kube_[a-z0-9_]+)` \\| (\\w+) \\|")
 

@@ -376,6 +376,21 @@ func backendMutants() []mutant {
 			tests: "hack/e2e/races", test: "TestDecision6DeletedSessionsStayDeleted",
 		},
 		{
+			name: "gives a repair up when the upstream fails once", file: backend + "repairs.go",
+			old: "case time.Since(job.noticed) < repairPatience:", new: "case false:",
+			test: "TestDecision7ARepairOutlastsAShortFailureOfTheUpstream",
+		},
+		{
+			name: "repairs what has stood upstream for hours", file: backend + "repairs.go",
+			old: "case time.Since(job.noticed) < repairPatience:", new: "case true:",
+			test: "TestDecision7ARepairThatFailsForLongIsGivenUpAndTold",
+		},
+		{
+			name: "shows repairs only from the first one on", file: "apiserver/metrics.go",
+			old: "repairsTotal.WithLabelValues(action)\n\t}\n\tfor", new: "_ = action\n\t}\n\tfor",
+			tests: "hack/e2e/flow", test: "TestRulesAndDashboardMeetRealMetrics",
+		},
+		{
 			name: "shares what the journal holds with requests", file: "apiserver/storage/watch.go",
 			old: "RequestInfoFrom(w.ctx); requested {", new: "RequestInfoFrom(w.ctx); requested && false {",
 			test: "TestNothingIsSharedWithTheJournal",

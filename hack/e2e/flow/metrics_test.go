@@ -67,7 +67,7 @@ func TestRulesAndDashboardMeetRealMetrics(t *testing.T) {
 	running(t, stand.NewSession(t, stand.NewProject(t), "worker").Status.SessionID)
 	keep("second.prom")
 	harness.TestModule(t, "monitoring", []string{"AMBIENT_MONITORING_SCRAPES=" + folder},
-		"TestAlertsFireInTime", "TestTheDashboardShowsSomething", "TestNothingAlarmsWhileAllIsWell")
+		"TestAlertsFireInTime", "TestTheDashboardShowsSomething", "TestNothingAlarmsWhileAllIsWell", "TestWhatAlertsCountIsThereBeforeItHappens")
 }
 
 // TestMetricsAreThoseOfTheDocumentation holds what the programs serve against
