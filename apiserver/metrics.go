@@ -119,7 +119,7 @@ func (c *stateCollector) CollectWithStability(ch chan<- metrics.Metric) {
 func reportRepair(events eventRecorder) backend.RepairReporter {
 	return func(action string, object runtime.Object, message string) {
 		repairsTotal.WithLabelValues(action).Inc()
-		klog.InfoS("A racing save at the upstream changed a row", "action", action, "message", message)
+		klog.InfoS("A save at the upstream undid what was done through us", "action", action, "message", message)
 		reason := "LostUpdateRepaired"
 		switch action {
 		case backend.RepairLeft:

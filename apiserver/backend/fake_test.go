@@ -201,6 +201,13 @@ func inWorld(t *testing.T, rows map[string]func(*ambientv1.Session), test func(w
 	})
 }
 
+// refuse makes the upstream's writes fail, or no more.
+func (w *world) refuse(err error) {
+	w.sessions.mu.Lock()
+	defer w.sessions.mu.Unlock()
+	w.sessions.refuse = err
+}
+
 // pass lets time pass.
 func (w *world) pass(duration time.Duration) {
 	time.Sleep(duration)

@@ -100,19 +100,13 @@ func (k *kind[R]) asRead(id string) (row R, found bool) {
 // keepForEver writes lost records again, until the context ends. A standby keeps
 // them in mind until it leads.
 func (k *kind[R]) keepForEver(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, k.keeper.queue.ShutDown)
-	defer stop()
-	for {
-		id, ended := k.keeper.queue.Get()
-		if ended {
-			return nil
-		}
+	drain(ctx, k.keeper.queue, func(id string) {
 		if err := k.keep(ctx, id); err != nil && ctx.Err() == nil {
 			klog.FromContext(ctx).V(2).Info("A record in annotations that somebody replaced could not be written again yet", "resource", k.resource.Resource, "id", id, "err", err)
 			k.keeper.queue.AddRateLimited(id)
 		}
-		k.keeper.queue.Done(id)
-	}
+	})
+	return nil
 }
 
 // keep writes the record of a row into its annotations, if it is still lost.
@@ -141,8 +135,6 @@ func (k *kind[R]) keep(ctx context.Context, id string) error {
 	if err := k.send(ctx, id, nameOf(key), k.repairs.annotate(row)); err != nil {
 		return err
 	}
-	if entry, found := k.journal.Get(key); found {
-		k.repairs.report(RepairRestored, entry.Value, "Somebody replaced the annotations at the upstream without the record that is kept there (ambient.io/kubernetes); it was written again")
-	}
+	k.report(RepairRestored, key, "Somebody replaced the annotations at the upstream without the record that is kept there (ambient.io/kubernetes); it was written again")
 	return nil
 }

@@ -149,13 +149,7 @@ func (k *kind[R]) inspect(id string, row R, known bool) {
 // repairForEver makes good what racing saves undid, until the context ends.
 func (k *kind[R]) repairForEver(ctx context.Context) error {
 	queue := k.repairs.queue
-	stop := context.AfterFunc(ctx, queue.ShutDown)
-	defer stop()
-	for {
-		job, ended := queue.Get()
-		if ended {
-			return nil
-		}
+	drain(ctx, queue, func(job *repairJob) {
 		err := k.repair(ctx, *job)
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -167,8 +161,8 @@ func (k *kind[R]) repairForEver(ctx context.Context) error {
 			queue.Forget(job)
 			k.reportFailed(*job, err)
 		}
-		queue.Done(job)
-	}
+	})
+	return nil
 }
 
 // repair makes one attempt. Each looks anew whether there still is what to repair.
@@ -230,19 +224,22 @@ func (k *kind[R]) writeAgain(ctx context.Context, id, key string, write repair.W
 	if err := k.send(ctx, id, nameOf(key), lost.Request); err != nil {
 		return fmt.Errorf("writing again what was lost: %w", err)
 	}
-	if entry, found := k.journal.Get(key); found {
-		k.repairs.report(RepairRewritten, entry.Value, "A racing save at the upstream undid an acknowledged write of "+columnsOf(lost)+"; it was made again")
-	}
+	k.report(RepairRewritten, key, "A racing save at the upstream undid an acknowledged write of "+columnsOf(lost)+"; it was made again")
 	return nil
 }
 
 func (k *kind[R]) isExcused(column string) bool { return k.repairs.excused[column] }
 
+// report tells of the object under the key, if it is still there.
+func (k *kind[R]) report(action, key, message string) {
+	if entry, found := k.journal.Get(key); found {
+		k.repairs.report(action, entry.Value, message)
+	}
+}
+
 // reportLeft tells of a deleted row that is back and left alone.
 func (k *kind[R]) reportLeft(key, reason string) {
-	if entry, found := k.journal.Get(key); found {
-		k.repairs.report(RepairLeft, entry.Value, "After its deletion, "+k.repairs.singular+" "+nameOf(key)+" is back, as after a racing save at the upstream; it was left alone, because "+reason)
-	}
+	k.report(RepairLeft, key, "After its deletion, "+k.repairs.singular+" "+nameOf(key)+" is back, as after a racing save at the upstream; it was left alone, because "+reason)
 }
 
 // reportFailed tells of a row that could not be repaired in time.
@@ -251,15 +248,11 @@ func (k *kind[R]) reportFailed(job repairJob, err error) {
 	if !found {
 		return
 	}
-	entry, found := k.journal.Get(key)
-	if !found {
-		return
-	}
 	undone := "its deletion"
 	if job.write != nil {
 		undone = "an acknowledged write of " + columnsOf(*job.write)
 	}
-	k.repairs.report(RepairFailed, entry.Value, fmt.Sprintf("A racing save at the upstream undid %s, and the upstream did not let it be made again within %s: %v", undone, repairPatience, err))
+	k.report(RepairFailed, key, fmt.Sprintf("A racing save at the upstream undid %s, and the upstream did not let it be made again within %s: %v", undone, repairPatience, err))
 }
 
 // send sends a request of ours that no client waits for, and folds in the answer.

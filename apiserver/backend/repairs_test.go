@@ -119,13 +119,6 @@ func undone(t *testing.T, test func(w *world)) {
 	})
 }
 
-// refuse makes the upstream's writes fail, or no more.
-func (w *world) refuse(err error) {
-	w.sessions.mu.Lock()
-	defer w.sessions.mu.Unlock()
-	w.sessions.refuse = err
-}
-
 func TestDecision7ARepairOutlastsAShortFailureOfTheUpstream(t *testing.T) {
 	undone(t, func(w *world) {
 		w.pass(30 * time.Second)
