@@ -36,6 +36,7 @@ var everyRun = []Allowed{
 	{controlplane.APIServerName, regexp.MustCompile(`remote_available_controller\.go.*Operation cannot be fulfilled on apiservices.*the object has been modified`), "its controllers write the same status"},
 	{stack.APIServerName, regexp.MustCompile(`cacher\.go.*unexpected ListAndWatch error:.* waiting for the first synchronisation: context canceled`), "the server ends"},
 	{stack.APIServerName, regexp.MustCompile(`plugin\.go.*policy source context unexpectedly closed: handler .* was not added to shared informer because it has stopped already`), "the server ends while it still starts"},
+	{stack.APIServerName, regexp.MustCompile(`secure_serving\.go.*Failed to shutdown server: context deadline exceeded`), "a client has a connection, and sent nothing on it yet; requests had their time before"},
 	{controlplane.APIServerName, regexp.MustCompile(`(?s)controller\.go.*(loading OpenAPI spec for|failed to download) \\?"?v1alpha1\.ambient\.io`), "the API is registered before its server runs"},
 	{controlplane.APIServerName, regexp.MustCompile(`wrap\.go.*Timeout or abort while handling.*ambient\.io.*watch=true`), "a client ended a watch that is served through the aggregator"},
 	{stack.APIServerName, regexp.MustCompile(`authentication\.go.*Unable to authenticate the request.*certificate signed by unknown authority`), "kube-apiserver asks before the front proxy's authority was read; a server at that point is not ready"},
