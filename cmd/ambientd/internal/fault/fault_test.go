@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -56,25 +57,29 @@ func TestFaultsOfEvents(t *testing.T) {
 }
 
 func TestDelayedEventsDoNotAddUp(t *testing.T) {
-	faults := New()
-	faults.Set(Settings{EventDelay: Duration(100 * time.Millisecond)})
-	began := time.Now()
-	for range 20 {
-		faults.Pass(t.Context(), events.Event{At: began})
-	}
-	if took := time.Since(began); took < 100*time.Millisecond || took > time.Second {
-		t.Errorf("20 events of one moment took %s", took)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		faults := New()
+		faults.Set(Settings{EventDelay: Duration(100 * time.Millisecond)})
+		began := time.Now()
+		for range 20 {
+			faults.Pass(t.Context(), events.Event{At: began})
+		}
+		if took := time.Since(began); took != 100*time.Millisecond {
+			t.Errorf("20 events of one moment took %s", took)
+		}
+	})
 }
 
 func TestEventsPerSecondLimitTheRate(t *testing.T) {
-	faults := New()
-	faults.Set(Settings{EventsPerSecond: 100})
-	began := time.Now()
-	pass(t, faults, 6)
-	if took := time.Since(began); took < 49*time.Millisecond {
-		t.Errorf("6 events at 100 a second took %s", took)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		faults := New()
+		faults.Set(Settings{EventsPerSecond: 100})
+		began := time.Now()
+		pass(t, faults, 6)
+		if took := time.Since(began); took != 50*time.Millisecond {
+			t.Errorf("6 events at 100 a second took %s", took)
+		}
+	})
 }
 
 func TestWaitsEndWhenTheFaultEnds(t *testing.T) {
