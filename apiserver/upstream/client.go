@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -28,6 +29,13 @@ const (
 	DefaultMaxReceiveBytes = 64 << 20
 	// MaxSendBytes is the largest message that the upstream takes.
 	MaxSendBytes = 4 << 20
+	// deadAfter is how long what was sent may stay unacknowledged by the other
+	// machine's kernel before the connection is given up. A node that dies says
+	// nothing, and the kernel by itself would try for a quarter of an hour.
+	deadAfter = 10 * time.Second
+	// pingPause is the time between pings. The upstream ends connections that ping
+	// more often than every five minutes.
+	pingPause = 10 * time.Minute
 )
 
 // Options say where the upstream is and who we are there. At most one of Token,
@@ -123,8 +131,9 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 			grpc.MaxCallSendMsgSize(MaxSendBytes),
 			grpc.WaitForReady(false),
 		),
-		// No keepalive: the upstream ends connections that ping more often than
-		// every five minutes.
+		// Pings that are so rare find little by themselves; that there are any makes
+		// grpc limit how long the kernel waits for acknowledgements.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingPause, Timeout: deadAfter}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: 5 * time.Second,

@@ -63,10 +63,20 @@ func (f *fakeUpstream) seenTokens() []string {
 // serve runs the fake on the address until the test ends or stop is called.
 func (f *fakeUpstream) serve(t *testing.T, address string, certificate *tls.Certificate) (listening string, stop func()) {
 	t.Helper()
+	return f.serveOn(t, listen(t, address), certificate)
+}
+
+func listen(t *testing.T, address string) net.Listener {
+	t.Helper()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatalf("listening: %v", err)
 	}
+	return listener
+}
+
+func (f *fakeUpstream) serveOn(t *testing.T, listener net.Listener, certificate *tls.Certificate) (listening string, stop func()) {
+	t.Helper()
 	var options []grpc.ServerOption
 	if certificate != nil {
 		options = append(options, grpc.Creds(credentials.NewServerTLSFromCert(certificate)))

@@ -10,6 +10,11 @@ func backendMutants() []mutant {
 			tests: "hack/e2e/flow", test: "TestSecretsStayWhereTheyBelong",
 		},
 		{
+			name: "keeps a connection to a dead node", file: "apiserver/upstream/client.go",
+			old: "keepalive.ClientParameters{Time: pingPause, Timeout: deadAfter}", new: "keepalive.ClientParameters{Time: pingPause, Timeout: 100 * deadAfter}",
+			tests: "apiserver/upstream", test: "TestAConnectionToADeadNodeIsGivenUp",
+		},
+		{
 			name: "begins a trace of its own for each operation", file: "apiserver/storage/traces.go",
 			old: "ctx, span := tracing.Start(ctx,", new: "ctx, span := tracing.Start(context.WithoutCancel(context.Background()),",
 			tests: "hack/e2e/flow", test: "TestARequestIsOneTrace",
