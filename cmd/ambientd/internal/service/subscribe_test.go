@@ -39,11 +39,12 @@ func TestAWatchIsSubscribedBeforeItsHandlerRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// Subscribers get an event one after the other; this waits for the last one.
+		clock.Cancel()
 		if got := len(subscription.Events()) == 1; got != early {
 			t.Errorf("%s: the event waits: %t, want %t", method, got, early)
 		}
 		subscription.Cancel()
-		clock.Cancel()
 		cancel()
 	}
 }
