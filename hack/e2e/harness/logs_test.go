@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ambient-code/ambient-kube/hack/controlplane"
+	"github.com/ambient-code/ambient-kube/hack/stack"
 )
 
 // raceReport is how the race detector reports that something wrote what the library
@@ -50,6 +51,10 @@ func TestForbiddenLogEntries(t *testing.T) {
 		if forbidden(controlplane.APIServerName, entry, everyRun) {
 			t.Errorf("%s is no fault of kube-apiserver", name)
 		}
+	}
+	ended := `E1123 00:19:07.187495   24224 watch.go:390] "Failed to close watch response writer" err="http2: stream closed" logger="UnhandledError"`
+	if forbidden(stack.APIServerName, ended, everyRun) {
+		t.Error("a watch that its client ended is no fault of our server")
 	}
 	unknown := `E1123 00:19:07.187495   24224 authentication.go:76] "Unable to authenticate the request" err="invalid bearer token"`
 	if !forbidden(controlplane.APIServerName, unknown, everyRun) {
