@@ -36,7 +36,7 @@ var everyRun = []Allowed{
 	{controlplane.APIServerName, regexp.MustCompile(`remote_available_controller\.go.*Operation cannot be fulfilled on apiservices.*the object has been modified`), "its controllers write the same status"},
 	{stack.APIServerName, regexp.MustCompile(`cacher\.go.*unexpected ListAndWatch error:.* waiting for the first synchronisation: context canceled`), "the server ends"},
 	{stack.APIServerName, regexp.MustCompile(`plugin\.go.*policy source context unexpectedly closed: handler .* was not added to shared informer because it has stopped already`), "the server ends while it still starts"},
-	{stack.APIServerName, regexp.MustCompile(`watch\.go.*Failed to (encode|close|flush) watch.*` + gone), "a client ended a watch while the server wrote to it"},
+	{stack.APIServerName, regexp.MustCompile(watchEnded), "a client ended a watch while the server wrote to it"},
 	{stack.APIServerName, regexp.MustCompile(`secure_serving\.go.*Failed to shutdown server: context deadline exceeded`), "a client has a connection, and sent nothing on it yet; requests had their time before"},
 	{controlplane.APIServerName, regexp.MustCompile(`(?s)controller\.go.*(loading OpenAPI spec for|failed to download) \\?"?v1alpha1\.ambient\.io`), "the API is registered before its server runs"},
 	{controlplane.APIServerName, regexp.MustCompile(`wrap\.go.*Timeout or abort while handling.*ambient\.io.*watch=true`), "a client ended a watch that is served through the aggregator"},
@@ -48,14 +48,16 @@ var everyRun = []Allowed{
 	{controlplane.EtcdName, regexp.MustCompile(`setting up serving from embedded etcd failed.*(Server closed|server closed|use of closed network connection)`), "how etcd says that it was told to end"},
 }
 
-// gone is how the library of all API servers names a client that waits no more.
-const gone = `(http: Handler timeout|context canceled|client disconnected|http2: stream closed|stream error: stream ID \d+; CANCEL)`
+// watchEnded matches what the library of all API servers says of a watch whose client
+// ends it just then.
+const watchEnded = `watch\.go.*Failed to (encode|close|flush) watch.*(stream closed|client disconnected|context canceled)`
 
 // Abandoned matches what the library of all API servers says of a request whose client
 // is gone.
-var Abandoned = regexp.MustCompile(`(writers|status|watch)\.go.*` + gone + `|` +
+var Abandoned = regexp.MustCompile(`(writers|status)\.go.*(http: Handler timeout|context canceled|client disconnected|stream error: stream ID \d+; CANCEL)|` +
 	`(wrap|timeout)\.go.*(Timeout or abort while handling|Post-timeout activity)|` +
 	`(request|webhook|errors|authentication|authorization)\.go.*context canceled|` +
+	watchEnded + `|` +
 	`finisher\.go.*post-timeout activity.*panicked: false`)
 
 // entryStart matches the first line of a log entry in any of the forms that the

@@ -180,7 +180,11 @@ func TestAStreamThatDoesNotEndIsCutAfterAWhile(t *testing.T) {
 	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	daemon.stop()
+	if took := time.Since(began); took > graceful+2*time.Second {
+		t.Errorf("the end took %s", took)
+	}
 }
 
 func TestOversizePagesExceedTheClientsLimitAndChangeNothing(t *testing.T) {
