@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/ambient-code/ambient-kube/hack/e2e/harness"
@@ -83,8 +84,21 @@ func (f *fleet) start(t *testing.T) *life {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { f.remove(t, replica) })
 	f.placePod(t, replica)
 	return f.follow(t, replica)
+}
+
+// remove ends a replica that its test, which failed, has left: it would lead in the
+// tests that follow.
+func (f *fleet) remove(t *testing.T, replica *stack.Replica) {
+	if !t.Failed() {
+		return
+	}
+	if err := replica.Kill(); err != nil {
+		t.Errorf("ending %s: %v", replica.Pod, err)
+	}
+	f.deletePod(t, replica.Pod, 0)
 }
 
 // restart starts a replica that was killed, in the same pod.
@@ -116,30 +130,26 @@ func (f *fleet) createPod(t *testing.T, name string) {
 	}
 }
 
-// placePod says what a kubelet would: that the pod runs and is ready.
+// placePod says what a kubelet would: that the pod runs and is ready. It is applied,
+// as others write to the pod at the same time: the replica that leads labels its own.
 func (f *fleet) placePod(t *testing.T, replica *stack.Replica) {
 	t.Helper()
-	pods := stand.Kubernetes.CoreV1().Pods(stack.Namespace)
-	pod, err := pods.Get(t.Context(), replica.Pod, metav1.GetOptions{})
-	if err != nil {
-		t.Fatalf("reading pod %s: %v", replica.Pod, err)
-	}
 	address := stand.Stack.ReplicaHost()
-	pod.Status = corev1.PodStatus{
-		Phase: corev1.PodRunning, PodIP: address, PodIPs: []corev1.PodIP{{IP: address}},
-		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
-	}
-	if _, err := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+	status := applycorev1.PodStatus().WithPhase(corev1.PodRunning).
+		WithPodIP(address).WithPodIPs(applycorev1.PodIP().WithIP(address)).
+		WithConditions(applycorev1.PodCondition().WithType(corev1.PodReady).WithStatus(corev1.ConditionTrue))
+	pod := applycorev1.Pod(replica.Pod, stack.Namespace).WithStatus(status)
+	if _, err := stand.Kubernetes.CoreV1().Pods(stack.Namespace).ApplyStatus(t.Context(), pod, metav1.ApplyOptions{FieldManager: nodeName, Force: true}); err != nil {
 		t.Fatalf("making pod %s ready: %v", replica.Pod, err)
 	}
 }
 
 // deletePod does what a roll-out does first: the pod is marked.
-func (f *fleet) deletePod(t *testing.T, l *life, seconds int64) {
+func (f *fleet) deletePod(t *testing.T, name string, seconds int64) {
 	t.Helper()
-	err := stand.Kubernetes.CoreV1().Pods(stack.Namespace).Delete(t.Context(), l.Pod, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(seconds)})
+	err := stand.Kubernetes.CoreV1().Pods(stack.Namespace).Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(seconds)})
 	if err != nil && !apierrors.IsNotFound(err) {
-		t.Fatalf("deleting pod %s: %v", l.Pod, err)
+		t.Fatalf("deleting pod %s: %v", name, err)
 	}
 }
 

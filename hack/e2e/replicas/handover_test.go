@@ -53,12 +53,12 @@ func (f *fleet) rollOut(t *testing.T, availability *availability, leader, standb
 	t.Helper()
 	after = f.start(t)
 	began := time.Now()
-	f.deletePod(t, leader, 30)
+	f.deletePod(t, leader.Pod, 30)
 	if code := f.terminate(t, leader); code != 0 {
 		t.Errorf("%s ended with code %d after SIGTERM", leader.Pod, code)
 	}
 	ended := time.Since(began)
-	f.deletePod(t, leader, 0)
+	f.deletePod(t, leader.Pod, 0)
 	leader.unfollow()
 	next, after = f.successor(t, standby, after)
 	t.Logf("SIGTERM: served again after %s, the old process ended after %s", next.firstEnd.Sub(began).Round(time.Millisecond), ended.Round(time.Millisecond))
@@ -113,6 +113,6 @@ func (f *fleet) end(t *testing.T, leader, standby *life) {
 		if code := f.terminate(t, l); code != 0 {
 			t.Errorf("%s ended with code %d", l.Pod, code)
 		}
-		f.deletePod(t, l, 0)
+		f.deletePod(t, l.Pod, 0)
 	}
 }
