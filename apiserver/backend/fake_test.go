@@ -37,6 +37,10 @@ type fakeSessions struct {
 	calls map[string]int
 	// refuse makes the next writes fail.
 	refuse error
+	// late is how long the answers to status writes are on their way, and lost what
+	// comes in their place.
+	late time.Duration
+	lost error
 }
 
 // save stores another state of a row, as somebody else's write does.
@@ -95,6 +99,23 @@ func (f *fakeSessions) UpdateSession(_ context.Context, in *ambientv1.UpdateSess
 			row.Annotations = in.Annotations
 		}
 	}), nil
+}
+
+func (f *fakeSessions) UpdateSessionStatus(_ context.Context, in *ambientv1.UpdateSessionStatusRequest, _ ...grpc.CallOption) (*ambientv1.Session, error) {
+	time.Sleep(time.Millisecond)
+	if err := f.count("UpdateSessionStatus"); err != nil {
+		return nil, err
+	}
+	row := f.save(in.GetId(), func(row *ambientv1.Session) {
+		if in.Phase != nil {
+			row.Phase = in.Phase
+		}
+		if in.CompletionTime != nil {
+			row.CompletionTime = in.CompletionTime
+		}
+	})
+	time.Sleep(f.late)
+	return row, f.lost
 }
 
 func (f *fakeSessions) DeleteSession(_ context.Context, in *ambientv1.DeleteSessionRequest, _ ...grpc.CallOption) (*ambientv1.DeleteSessionResponse, error) {

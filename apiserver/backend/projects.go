@@ -156,9 +156,7 @@ func (p *Projects) write(ctx context.Context, id string, request *ambientv1.Upda
 	before, _ := p.asRead(id)
 	return p.call(ctx, false, id, func(ctx context.Context) error {
 		answer, err := p.client.UpdateProject(ctx, request)
-		if err == nil {
-			p.wrote(ctx, id, request, before, roundProject(answer))
-		}
+		p.wrote(ctx, id, request, before, roundProject(answer), err)
 		return err
 	})
 }

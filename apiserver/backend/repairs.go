@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/repair"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 )
 
 const (
@@ -96,6 +97,14 @@ func (r *repairs[R]) add(job repairJob) {
 	r.queue.Add(&job)
 }
 
+// end forgets a job that is done or given up.
+func (r *repairs[R]) end(job *repairJob) {
+	r.queue.Forget(job)
+	if job.write != nil {
+		r.memory.Repaired(job.id)
+	}
+}
+
 // columnsIn are the columns that a request may write.
 func columnsIn(request proto.Message) map[string]bool {
 	columns := map[string]bool{}
@@ -106,9 +115,17 @@ func columnsIn(request proto.Message) map[string]bool {
 	return columns
 }
 
-// wrote remembers an acknowledged write, so that a racing save which undoes it is
-// noticed, and folds in the answer.
-func (k *kind[R]) wrote(ctx context.Context, id string, request proto.Message, before, after R) {
+// wrote takes the upstream's answer to a write. An acknowledged one is remembered, so
+// that a racing save which undoes it is noticed, and the answer folded in. One whose
+// outcome is unknown takes the place of former ones, too: that they are undone may be
+// its own doing, and no repair must make them again after it.
+func (k *kind[R]) wrote(ctx context.Context, id string, request proto.Message, before, after R, err error) {
+	if upstream.Ambiguous(err) {
+		k.repairs.memory.Wrote(id, repair.Write{Request: request, Before: before, After: before})
+	}
+	if err != nil {
+		return
+	}
 	k.repairs.memory.Wrote(id, repair.Write{Request: request, Before: before, After: after})
 	k.observe(ctx, after)
 	// The racing save may have shown before our answer did: nothing new shows then.
@@ -153,12 +170,12 @@ func (k *kind[R]) repairForEver(ctx context.Context) error {
 		err := k.repair(ctx, *job)
 		switch {
 		case err == nil || ctx.Err() != nil:
-			queue.Forget(job)
+			k.repairs.end(job)
 		case time.Since(job.noticed) < repairPatience:
 			klog.FromContext(ctx).V(2).Info("A row that a racing save changed could not be repaired yet", "resource", k.resource.Resource, "id", job.id, "err", err)
 			queue.AddRateLimited(job)
 		default:
-			queue.Forget(job)
+			k.repairs.end(job)
 			k.reportFailed(*job, err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
@@ -101,6 +102,52 @@ func TestDecision7ADecisionOfSomebodyElseStands(t *testing.T) {
 				if again := w.sessions.written("UpdateSession") - writes; again > 1 {
 					t.Errorf("%d writes", again)
 				}
+			})
+		})
+	}
+}
+
+// started is a world in which we have just asked for another run of a failed session.
+func started(t *testing.T, test func(w *world)) {
+	t.Helper()
+	failed := func(row *ambientv1.Session) { prompted(row); row.Phase = proto.String("Failed") }
+	inWorld(t, map[string]func(*ambientv1.Session){"1AbC": failed}, func(w *world) {
+		w.update("1abc", func(session *v1alpha1.Session) { session.Status.Phase = v1alpha1.SessionPending })
+		test(w)
+	})
+}
+
+// The end of the second run shows in a listing before its answer is here, and looks like
+// a save that raced with its start.
+func TestDecision7OurOwnLaterWriteIsNoRacingSave(t *testing.T) {
+	for why, answer := range map[string]struct {
+		late time.Duration
+		lost error
+	}{
+		"its answer is late": {late: 3 * time.Second},
+		"its answer is lost": {lost: status.Error(codes.Unavailable, "cut")},
+	} {
+		t.Run(why, func(t *testing.T) {
+			started(t, func(w *world) {
+				w.sessions.late, w.sessions.lost = answer.late, answer.lost
+				unlock, err := w.Sessions.Lock(w.t.Context(), SessionsPrefix+"/team/1abc")
+				if err != nil {
+					t.Fatal(err)
+				}
+				current := w.session("1abc")
+				desired := current.DeepCopy()
+				ended := metav1.Now()
+				desired.Status.Phase, desired.Status.CompletionTime = v1alpha1.SessionFailed, &ended
+				err = w.Sessions.Update(w.t.Context(), SessionsPrefix+"/team/1abc", current, desired)
+				unlock()
+				if (err != nil) != (answer.lost != nil) {
+					t.Fatal(err)
+				}
+				w.pass(time.Minute)
+				if phase := w.sessions.held("1AbC").GetPhase(); phase != "Failed" {
+					t.Errorf("the session that has ended is %s", phase)
+				}
+				w.expectReports()
 			})
 		})
 	}

@@ -245,9 +245,7 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 		err := s.duringWrite(id, func() error {
 			return s.call(ctx, false, session.Name, func(ctx context.Context) error {
 				answer, err := s.client.UpdateSession(ctx, spec)
-				if err == nil {
-					s.wrote(ctx, id, spec, before, roundSession(answer))
-				}
+				s.wrote(ctx, id, spec, before, roundSession(answer), err)
 				return s.missingParent(err, session)
 			})
 		})
@@ -262,9 +260,7 @@ func (s *Sessions) Update(ctx context.Context, key string, current, desired runt
 	before, _ := s.asRead(id)
 	return s.call(ctx, true, session.Name, func(ctx context.Context) error {
 		answer, err := s.client.UpdateSessionStatus(ctx, report)
-		if err == nil {
-			s.wrote(ctx, id, report, before, roundSession(answer))
-		}
+		s.wrote(ctx, id, report, before, roundSession(answer), err)
 		return err
 	})
 }

@@ -251,9 +251,7 @@ func (s *Settings) send(ctx context.Context, id, projectID string, own *ambientv
 		before, _ := s.row(id)
 		err := s.call(ctx, false, v1alpha1.ProjectSettingsName, func(ctx context.Context) error {
 			answer, err := s.client.UpdateProjectSettings(ctx, own)
-			if err == nil {
-				s.wrote(ctx, id, own, before, roundSettings(answer))
-			}
+			s.wrote(ctx, id, own, before, roundSettings(answer), err)
 			return err
 		})
 		if err != nil {

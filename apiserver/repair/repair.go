@@ -39,10 +39,13 @@ type Write struct {
 type Memory struct {
 	now func() time.Time
 
-	mu       sync.Mutex
-	writes   map[string][]Write
-	deleted  map[string]deletion
-	revivals []time.Time
+	mu     sync.Mutex
+	writes map[string][]Write
+	// repairing counts the lost writes that are being made good, by row id. Writes of
+	// such a row are kept beyond the window: no repair may undo one.
+	repairing map[string]int
+	deleted   map[string]deletion
+	revivals  []time.Time
 }
 
 type deletion struct {
@@ -53,7 +56,7 @@ type deletion struct {
 
 // NewMemory returns an empty memory with the given clock.
 func NewMemory(now func() time.Time) *Memory {
-	return &Memory{now: now, writes: map[string][]Write{}, deleted: map[string]deletion{}}
+	return &Memory{now: now, writes: map[string][]Write{}, repairing: map[string]int{}, deleted: map[string]deletion{}}
 }
 
 // Wrote remembers a write of the row.
@@ -89,8 +92,8 @@ func (m *Memory) Deleted(id string, row proto.Message) {
 }
 
 // Lost returns the write of ours that a racing save undid, if the row shows that,
-// and forgets it: a repair is made once. A row in which only our fields went back
-// is somebody's decision and stands.
+// and forgets it: a repair is made once. Repaired tells of its end. A row in which
+// only our fields went back is somebody's decision and stands.
 func (m *Memory) Lost(id string, row proto.Message) (Write, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,9 +103,20 @@ func (m *Memory) Lost(id string, row proto.Message) (Write, bool) {
 			continue
 		}
 		m.writes[id] = slices.Delete(remembered, i, i+1)
+		m.repairing[id]++
 		return write, true
 	}
 	return Write{}, false
+}
+
+// Repaired notes that the repair of a write that Lost returned has come to its end,
+// whichever.
+func (m *Memory) Repaired(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.repairing[id]--; m.repairing[id] <= 0 {
+		delete(m.repairing, id)
+	}
 }
 
 // carriedOn is the column that every write of a specification writes: what stands in
@@ -110,9 +124,12 @@ func (m *Memory) Lost(id string, row proto.Message) (Write, bool) {
 const carriedOn = "annotations"
 
 // Outstanding returns what of a lost write is still to be made good, given the row
-// as it is now and what we wrote since.
+// as it is now and what we wrote since. A later write of ours shows upstream before
+// its answer is here, and until then looks like a racing save.
 func (m *Memory) Outstanding(id string, lost Write, row proto.Message) (Write, bool) {
-	if Undone(lost, row) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.overwrittenLocked(id, lost.Request) && Undone(lost, row) {
 		return lost, true
 	}
 	request := proto.Clone(lost.Request)
@@ -122,10 +139,13 @@ func (m *Memory) Outstanding(id string, lost Write, row proto.Message) (Write, b
 	}
 	request.ProtoReflect().Clear(column)
 	lost.Request = request
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	overwritten := slices.ContainsFunc(m.writes[id], func(later Write) bool { return overlap(later.Request, request) })
-	return lost, !overwritten && Undone(lost, row)
+	return lost, !m.overwrittenLocked(id, request) && Undone(lost, row)
+}
+
+// overwrittenLocked tells whether a remembered write has a column in common with the
+// request of a lost one. Those are later: each write drops what overlaps before it.
+func (m *Memory) overwrittenLocked(id string, request proto.Message) bool {
+	return slices.ContainsFunc(m.writes[id], func(later Write) bool { return overlap(later.Request, request) })
 }
 
 // Revival says what a row is that was not there before.
@@ -184,6 +204,9 @@ func (m *Memory) StillDeleted(id string, row proto.Message, excused func(column 
 func (m *Memory) forgetLocked() {
 	now := m.now()
 	for id, writes := range m.writes {
+		if m.repairing[id] > 0 {
+			continue
+		}
 		rest := slices.DeleteFunc(writes, func(write Write) bool { return now.Sub(write.at) > writeWindow })
 		if m.writes[id] = rest; len(rest) == 0 {
 			delete(m.writes, id)

@@ -117,6 +117,43 @@ func TestWhatIsOutstandingAfterALaterWrite(t *testing.T) {
 	}
 }
 
+// A later write of ours shows before we know that it was made: it brings back the former
+// value and changes another column, as a racing save does.
+func TestWhatALaterWriteOfOursBroughtBackIsNotOutstanding(t *testing.T) {
+	now := time.Unix(0, 0)
+	memory := repair.NewMemory(func() time.Time { return now })
+	report := func(phase string, before, after *ambientv1.Session) repair.Write {
+		return repair.Write{Request: &ambientv1.UpdateSessionStatusRequest{Id: "1", Phase: &phase}, Before: before, After: after}
+	}
+	failed, pending, again := row("p", "m", "Failed"), row("p", "m", "Pending"), row("p", "m", "Failed")
+	again.CompletionTime = &timestamppb.Timestamp{Seconds: 1}
+	memory.Wrote("1", report("Pending", failed, pending))
+	lost, found := memory.Lost("1", again)
+	if !found {
+		t.Fatal("the later write does not look like a racing save")
+	}
+	if _, outstanding := memory.Outstanding("1", lost, again); !outstanding {
+		t.Error("nothing is outstanding although nothing was written since")
+	}
+	memory.Wrote("1", report("Failed", pending, again))
+	expect := func(when string) {
+		t.Helper()
+		if _, outstanding := memory.Outstanding("1", lost, again); outstanding {
+			t.Errorf("%s the former write would undo the later one", when)
+		}
+	}
+	expect("at once")
+	// A repair may wait for long, and other rows are written meanwhile.
+	now = now.Add(time.Minute)
+	memory.Wrote("2", promptWrite())
+	expect("after a minute")
+	memory.Repaired("1")
+	memory.Wrote("2", promptWrite())
+	if _, outstanding := memory.Outstanding("1", lost, again); !outstanding {
+		t.Error("the later write is remembered for ever")
+	}
+}
+
 func status(column string) bool { return column == "phase" }
 
 func TestWhichRevivedRowsAreDeletedAgain(t *testing.T) {

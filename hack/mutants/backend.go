@@ -75,6 +75,11 @@ func backendMutants() []mutant {
 			test: "TestOurOwnLaterWriteIsOurLastWord",
 		},
 		{
+			name: "takes a later write of its own for a racing save", file: repair,
+			old: "if !m.overwrittenLocked(id, lost.Request) && Undone(lost, row) {", new: "if Undone(lost, row) {",
+			tests: "apiserver/backend", test: "TestDecision7OurOwnLaterWriteIsNoRacingSave",
+		},
+		{
 			name: "deletes revived rows without a limit", file: repair,
 			old: "if len(m.revivals) >= deletesPerMinute {", new: "if false {",
 			test: "TestAtMostTenRevivedRowsAMinuteAreDeletedAgain",
