@@ -14,8 +14,9 @@ import (
 )
 
 // clockSkew is how long before its making a certificate is already valid, so
-// that a peer whose clock is late accepts it.
-const clockSkew = 5 * time.Minute
+// that a peer whose clock is late accepts it: longer than the hour by which the
+// clock of a server that leads may be ahead of the cluster's.
+const clockSkew = 2 * time.Hour
 
 // DefaultAuthorityLifetime is how long an authority lives unless told.
 const DefaultAuthorityLifetime = 365 * 24 * time.Hour

@@ -253,9 +253,16 @@ func (m *managed) renew() error {
 }
 
 // trustedFrom is when everybody trusts the authority that signs, if it is published.
+// The replica whose clock is furthest ahead makes it, and for others it is not valid
+// yet.
 func (m *managed) trustedFrom() (time.Time, bool) {
-	since, known := m.since[certs.Fingerprint(m.state.Signing().Certificate())]
-	return since.Add(m.options.settle), known
+	authority := m.state.Signing().Certificate()
+	since, known := m.since[certs.Fingerprint(authority)]
+	from := since.Add(m.options.settle)
+	if authority.NotBefore.After(from) {
+		from = authority.NotBefore
+	}
+	return from, known
 }
 
 // due is when something is to be done although nothing changes.

@@ -243,6 +243,35 @@ func TestACertificateOfANewAuthorityWaitsUntilThatIsTrusted(t *testing.T) {
 	}
 }
 
+// Another replica, whose clock is a day ahead, has made the next authority.
+func TestAnAuthorityThatIsNotValidYetSignsNothing(t *testing.T) {
+	s := newStand(t)
+	s.good()
+	first := s.kept.state.Signing()
+	s.kept.policy.Clock = clocktesting.NewFakeClock(s.clock.Now().Add(24 * time.Hour))
+	s.kept.request = true
+	s.good()
+	s.kept.policy.Clock = clocktesting.NewFakeClock(s.clock.Now().Add(24*time.Hour + settle))
+	due := s.good()
+	second := s.kept.state.Signing()
+	if second == first || !second.Certificate().NotBefore.After(s.clock.Now()) {
+		t.Fatal("the next authority does not sign, or is valid already")
+	}
+	for s.clock.Now().Before(second.Certificate().NotBefore) {
+		if !s.signedBy(first) {
+			t.Fatalf("at %v shown is a certificate of an authority that is valid from %v", s.clock.Now(), second.Certificate().NotBefore)
+		}
+		if !due.After(s.clock.Now()) {
+			t.Fatalf("something is due at once, again and again: %v", due)
+		}
+		s.clock.SetTime(due)
+		due = s.good()
+	}
+	if !s.signedBy(second) {
+		t.Error("the authority signs nothing although it is valid")
+	}
+}
+
 // The old authority is gone from the Secret, and nobody remembers it but who shows a
 // certificate of it.
 func TestTheAuthorityOfWhatIsShownIsNotTakenAway(t *testing.T) {

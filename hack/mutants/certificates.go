@@ -36,6 +36,11 @@ func certificateMutants() []mutant {
 			test: "TestACertificateOfANewAuthorityWaitsUntilThatIsTrusted",
 		},
 		{
+			name: "shows a certificate of an authority that is not valid yet", file: managed,
+			old: "if authority.NotBefore.After(from) {", new: "if authority.NotAfter.Before(from) {",
+			test: "TestAnAuthorityThatIsNotValidYetSignsNothing",
+		},
+		{
 			name: "takes the trust away from what it shows", file: managed,
 			old: "bundle = bundle.With(m.issuer.Certificate())", new: "bundle = bundle.With()",
 			test: "TestTheAuthorityOfWhatIsShownIsNotTakenAway",
