@@ -76,6 +76,9 @@ func setUpLogging(out io.Writer, library *logsapi.LoggingConfiguration, level st
 	if level == "debug" && library.Verbosity == 0 {
 		library.Verbosity = 4
 	}
+	if err := keepsSecrets(library); err != nil {
+		return err
+	}
 	if err := logsapi.ValidateAndApply(library, nil); err != nil {
 		return fmt.Errorf("logging: %w", err)
 	}
@@ -87,6 +90,23 @@ func setUpLogging(out io.Writer, library *logsapi.LoggingConfiguration, level st
 		return err
 	}
 	logging.Use(logger)
+	return nil
+}
+
+// mostVerbose is the highest verbosity at which the Kubernetes client logs no bodies of
+// requests and answers.
+const mostVerbose = 7
+
+// keepsSecrets refuses verbosities at which the log would hold callers' tokens, the
+// environments of sessions and the key of our certificate authority.
+func keepsSecrets(library *logsapi.LoggingConfiguration) error {
+	asked := library.Verbosity
+	for _, pattern := range library.VModule {
+		asked = max(asked, pattern.Verbosity)
+	}
+	if asked > mostVerbose {
+		return fmt.Errorf("logging: verbosity %d of --v or --vmodule is too high: above %d, the bodies of requests and with them tokens, environments and private keys would be logged", asked, mostVerbose)
+	}
 	return nil
 }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/klog/v2"
 )
@@ -29,6 +31,32 @@ func TestTheLevelIsHonoured(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: logged %q, want %s", level, got, want)
+		}
+	}
+}
+
+// The bodies of requests hold tokens, environments and keys.
+func TestNoVerbosityLogsBodies(t *testing.T) {
+	t.Cleanup(klog.ClearLogger)
+	for flag, refused := range map[string]bool{
+		"--v=7": false, "--vmodule=request=7": false,
+		"--v=8": true, "--v=10": true, "--vmodule=request=8": true, "--vmodule=feed=2,request=9": true,
+	} {
+		if err := logsapi.ResetForTest(nil); err != nil {
+			t.Fatal(err)
+		}
+		library := logsapi.NewLoggingConfiguration()
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		logsapi.AddFlags(library, flags)
+		if err := flags.Parse([]string{flag}); err != nil {
+			t.Fatal(err)
+		}
+		err := setUpLogging(io.Discard, library, "info")
+		if (err != nil) != refused {
+			t.Errorf("%s: got %v, want it refused: %v", flag, err, refused)
+		}
+		if err != nil && !strings.Contains(err.Error(), "--v") {
+			t.Errorf("%s: the message %q names no option", flag, err)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func traceEverything(t *testing.T) *harness.Receiver {
 	server := stand.Stack.Extension
 	before := server.Spec()
 	changed := before
-	changed.Args = append(slices.Clone(before.Args), "--tracing-config-file="+configuration, "--v=4")
+	changed.Args = append(slices.Clone(before.Args), "--tracing-config-file="+configuration, "--v=7")
 	terminate(t, server)
 	if err := server.RestartWith(t.Context(), changed); err != nil {
 		t.Fatal(err)
