@@ -3,12 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +15,6 @@ import (
 const (
 	namespace    = "ambient-system"
 	fieldManager = "ambient-kube-deploy"
-	// tokenSecret holds the token that the upstream knows our API server by.
-	tokenSecret = "ambient-upstream-token"
-	// upstream is the embedded upstream, for trials.
-	upstream = "ambientd"
 	// reconciler needs our API, which is registered only when it is served.
 	reconciler = "ambient-kube-reconciler"
 )
@@ -73,7 +66,7 @@ func (d *deployment) apply(ctx context.Context) error {
 	byStage := inStages(objects)
 	for at, batch := range byStage {
 		if stage(at) == running {
-			if err := d.ensureToken(ctx, objects); err != nil {
+			if err := d.prepare(ctx, objects); err != nil {
 				return err
 			}
 		}
@@ -129,27 +122,6 @@ func (d *deployment) rollout(ctx context.Context, program *unstructured.Unstruct
 	d.say("waiting for %s", program.GetName())
 	kind := strings.ToLower(program.GetKind())
 	_, err := d.run(ctx, nil, "rollout", "status", "--timeout="+d.timeout.String(), "-n", program.GetNamespace(), kind+"/"+program.GetName())
-	return err
-}
-
-// ensureToken makes sure that there is a token for the upstream: for the embedded
-// one it makes one, for another it says what to type.
-func (d *deployment) ensureToken(ctx context.Context, objects []*unstructured.Unstructured) error {
-	found, err := d.run(ctx, nil, "get", "secret", tokenSecret, "-n", namespace, "--ignore-not-found", "-o", "name")
-	if err != nil || len(found) > 0 {
-		return err
-	}
-	embedded := slices.ContainsFunc(objects, func(object *unstructured.Unstructured) bool {
-		return object.GetKind() == "Deployment" && object.GetName() == upstream
-	})
-	if !embedded {
-		return fmt.Errorf("there is no token for the upstream; make the Secret and try again: kubectl -n %s create secret generic %s --from-file=token=FILE", namespace, tokenSecret)
-	}
-	d.say("making a token for the embedded upstream")
-	secret := make([]byte, 20)
-	rand.Read(secret) // never fails
-	// By a file on standard input: arguments are visible to other processes.
-	_, err = d.run(ctx, []byte(hex.EncodeToString(secret)), "create", "secret", "generic", tokenSecret, "-n", namespace, "--from-file=token=/dev/stdin")
 	return err
 }
 

@@ -15,6 +15,16 @@ func deployMutants() []mutant {
 			test: "TestTheOrder",
 		},
 		{
+			name: "starts programs that wait for what nobody made", file: "hack/deploy/prerequisites.go",
+			old: "return len(found) == 0, err", new: "return len(found) < 0, err",
+			test: "TestWhatPodsMountIsThereFirst",
+		},
+		{
+			name: "logs the bodies of requests when it is told to log all", file: "cmd/ambient-kube-apiserver/main.go",
+			old: "if asked > mostVerbose {", new: "if asked > 2*mostVerbose {",
+			test: "TestNoVerbosityLogsBodies",
+		},
+		{
 			name: "accepts an image that root runs", file: judge,
 			old: "err != nil || id == 0 {", new: "err != nil || id < 0 {",
 			test: "TestWhatAnImageOfOursMustBe",
