@@ -18,13 +18,15 @@ import (
 // Ports come from below the range that kernels give to outgoing connections,
 // or one of these could take a port between our choice and its use.
 const (
-	lowest   = 20000
-	highest  = 32000
-	attempts = 100
+	lowest    = 20000
+	highest   = 32000
+	rangeSize = 400
+	attempts  = 1000
 )
 
 // Book remembers which port has which name. Its methods may be called at the
-// same time; a file must have one Book only.
+// same time; a file must have one Book only. Books of other processes choose other
+// ports: one that was chosen is free until its program listens.
 type Book struct {
 	file  string
 	mutex sync.Mutex
@@ -55,15 +57,19 @@ func (b *Book) Free(name string) (int, error) {
 	if port := b.ports[name]; port != 0 && isFree(port) {
 		return port, nil
 	}
+	first, err := processRange()
+	if err != nil {
+		return 0, fmt.Errorf("choosing a port for %s: %w", name, err)
+	}
 	for range attempts {
-		port := lowest + rand.IntN(highest-lowest)
+		port := first + rand.IntN(rangeSize)
 		if b.taken(port) || !isFree(port) {
 			continue
 		}
 		b.ports[name] = port
 		return port, b.save()
 	}
-	return 0, fmt.Errorf("choosing a port for %s: none of %d tried between %d and %d is free", name, attempts, lowest, highest)
+	return 0, fmt.Errorf("choosing a port for %s: none of %d tried between %d and %d is free", name, attempts, first, first+rangeSize-1)
 }
 
 func (b *Book) taken(port int) bool {

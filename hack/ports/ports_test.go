@@ -2,6 +2,7 @@ package ports
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -54,5 +55,40 @@ func TestNamesNeverShareAPort(t *testing.T) {
 			t.Errorf("%s and %s share port %d", name, other, port)
 		}
 		seen[port] = name
+	}
+}
+
+// What one process has chosen is free until its program listens: no other may choose it.
+func TestProcessesChooseFromRangesOfTheirOwn(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "ranges")
+	first, firstLock, err := takeRange(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, secondLock, err := takeRange(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second < first+rangeSize && first < second+rangeSize {
+		t.Errorf("both ranges hold port %d", max(first, second))
+	}
+	if err := firstLock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, thirdLock, err := takeRange(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again != first {
+		t.Errorf("the range from %d is free again, but got the one from %d", first, again)
+	}
+	for _, lock := range []*os.File{secondLock, thirdLock} {
+		if err := lock.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	port := free(t, open(t, filepath.Join(t.TempDir(), "ports.json")), "api")
+	if own, err := processRange(); err != nil || port < own || port >= own+rangeSize {
+		t.Errorf("port %d is not of the process's range from %d, %v", port, own, err)
 	}
 }

@@ -132,8 +132,15 @@ func TestAProcessThatNeverGetsReadyIsKilled(t *testing.T) {
 	spec := shell(t, stubborn)
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	spec.Args[1] = "echo $$ > " + pidFile + "; " + stubborn
-	spec.Ready = func(context.Context) error { return errors.New("too busy") }
-	_, err := newGroup(t, GroupOptions{}).Start(shortContext(t), spec)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	spec.Ready = func(context.Context) error {
+		if written, _ := os.ReadFile(pidFile); strings.HasSuffix(string(written), "\n") {
+			cancel(context.DeadlineExceeded)
+		}
+		return errors.New("too busy")
+	}
+	_, err := newGroup(t, GroupOptions{}).Start(ctx, spec)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "too busy") {
 		t.Fatalf("got %v, want the deadline and the last answer", err)
 	}

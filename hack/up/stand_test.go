@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ambient-code/ambient-kube/hack/process"
 	"github.com/ambient-code/ambient-kube/hack/stack"
@@ -163,9 +164,13 @@ func TestTheLifeOfAStand(t *testing.T) {
 	up()
 	expect(t, out, "starting kube-apiserver", "adding two projects and four sessions", "Up after",
 		"export KUBECONFIG="+filepath.Join(s.directory, "kubeconfig"), "kubectl get sessions.ambient.io -A --watch")
-	first := kubectl("get", "sessions.ambient.io", "-A", "-o", "name")
-	if count := strings.Count(first, "session.ambient.io/"); count != 4 {
-		t.Errorf("there are %d sessions, want 4:\n%s", count, first)
+	// One of them is made upstream, and shows a moment later.
+	var first string
+	for deadline := time.Now().Add(time.Minute); strings.Count(first, "session.ambient.io/") != 4; {
+		if time.Now().After(deadline) {
+			t.Fatalf("there are not four sessions:\n%s", first)
+		}
+		first = kubectl("get", "sessions.ambient.io", "-A", "-o", "name")
 	}
 
 	up()

@@ -122,10 +122,14 @@ func versionsAreTold(t *testing.T) {
 	}
 	want := `version="` + release + `"} 1`
 	for program, base := range map[string]string{apiserver: "https://%s:6443/metrics", reconciler: "http://%s:8081/metrics"} {
-		pods := podsOf(t, program)
-		if len(pods) != 2 {
-			t.Errorf("%s has %d pods", program, len(pods))
-		}
+		var pods []corev1.Pod
+		// Those of before a roll-out may take a while to end.
+		harness.Eventually(t, program+" has two pods", func() error {
+			if pods = podsOf(t, program); len(pods) != 2 {
+				return fmt.Errorf("it has %d", len(pods))
+			}
+			return nil
+		})
 		for _, pod := range pods {
 			if image := pod.Spec.Containers[0].Image; image != program+":"+release {
 				t.Errorf("%s runs the image %s", pod.Name, image)

@@ -206,6 +206,8 @@ func TestADeletionOnEitherSideTakesTheAgenticSessionAway(t *testing.T) {
 	project := stand.NewProject(t)
 	upstream, kubectl := newUpstreamSession(t, project, "Deleted upstream"), stand.NewSession(t, project, "deleted-by-kubectl").Status.SessionID
 	watching := stand.StartKubectl(t, "get", "sessions.ambient.io", "-n", project, "-w", "--output-watch-events", "--no-headers")
+	// A watch that lists after a deletion tells nothing of it.
+	watching.AwaitLine(t, "ADDED", strings.ToLower(upstream))
 	running(t, upstream)
 	running(t, kubectl)
 

@@ -216,7 +216,6 @@ func TestDecision16ATerminatingNamespaceKeepsTheSessions(t *testing.T) {
 	stand.Upstream.Fault(t, `{"methods":["DeleteSession"],"failOneIn":1,"failCode":"Unavailable"}`)
 	stand.Kubectl(t, "delete", "namespace", project, "--wait=false")
 	stand.Kubectl(t, "annotate", "namespace", project, "ambient.io/allow-cascade-")
-	stand.Upstream.Heal(t)
 	awaitProject(t, project, metav1.ConditionFalse, "NamespaceTerminating")
 	awaitCondition(t, project, "precious", "Projected", metav1.ConditionFalse, "NamespaceTerminating")
 	harness.Eventually(t, "the namespace says why it stays", func() error {
@@ -227,6 +226,8 @@ func TestDecision16ATerminatingNamespaceKeepsTheSessions(t *testing.T) {
 		}
 		return fmt.Errorf("its conditions are %+v", getNamespace(t, project).Status.Conditions)
 	})
+	// Not before: a deletion that was allowed may be on its way.
+	stand.Upstream.Heal(t)
 	if row := stand.Upstream.Session(t, id); row.GetName() != "precious" {
 		t.Errorf("the row is %v", row)
 	}

@@ -43,7 +43,7 @@ var everyRun = []Allowed{
 	{stack.APIServerName, regexp.MustCompile(`authentication\.go.*Unable to authenticate the request.*certificate signed by unknown authority`), "kube-apiserver asks before the front proxy's authority was read; a server at that point is not ready"},
 	{controlplane.ControllerManagerName, regexp.MustCompile(`namespaced_resources_deleter\.go.*Couldn't update status condition for namespace.*the object has been modified`), "a test changes a namespace that is being deleted"},
 	{controlplane.ControllerManagerName, regexp.MustCompile(`reflector\.go.*Failed to watch.*the server is currently unable to handle the request.*PartialObjectMetadata`), "our server ends before the controllers that watch its objects"},
-	{controlplane.APIServerName, regexp.MustCompile(`failed calling webhook.*agenticsessions\.ambient\.io.*(connection refused|connection reset|EOF)`), "the reconciler is away, and an edit is let pass"},
+	{controlplane.APIServerName, regexp.MustCompile(`failed calling webhook.*agenticsessions\.ambient\.io.*(connection refused|connection reset|EOF|context deadline exceeded)`), "the reconciler is away, or the machine is busy, and an edit is let pass"},
 	{controlplane.APIServerName, Abandoned, "a client ends, or gives up, while it waits: our server with its lease, a kubectl that is killed"},
 	{controlplane.EtcdName, regexp.MustCompile(`setting up serving from embedded etcd failed.*(Server closed|server closed|use of closed network connection)`), "how etcd says that it was told to end"},
 }

@@ -96,7 +96,8 @@ func (m *Mirror) Deleted() []string {
 // session, and fails the test if it was ever told an older state.
 func (m *Mirror) AwaitEqual(t testing.TB) {
 	t.Helper()
-	Eventually(t, "the informer equals the upstream", func() error {
+	// An informer whose server was away again and again pauses for up to a minute.
+	Within(t, 2*Patience, "the informer equals the upstream", func() error {
 		want := map[string]string{}
 		for _, row := range m.stand.Upstream.AllSessions(t) {
 			want[row.GetMetadata().GetId()] = describeRow(row)

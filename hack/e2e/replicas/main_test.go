@@ -25,8 +25,8 @@ var stand *harness.Stand
 // Short times of the election: a leader that was killed is followed after at most
 // leaseDuration. They bear a machine that is busy for seconds.
 const (
-	leaseDuration = 4 * time.Second
-	renewDeadline = 3 * time.Second
+	leaseDuration = 6 * time.Second
+	renewDeadline = 5 * time.Second
 	// upstreamTimeout is for how long creations wait after a kill.
 	upstreamTimeout = time.Second
 	nodeName        = "this-machine"
