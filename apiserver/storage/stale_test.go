@@ -36,7 +36,7 @@ func (s *stand) read(key, resourceVersion string) (*example.Pod, error) {
 
 // Reads that may be stale go on during an outage; reads that claim to be current
 // are refused with 503, never with 429.
-func TestAnOutageRefusesOnlyWhatClaimsToBeCurrent(t *testing.T) {
+func TestDecision8AnOutageRefusesOnlyWhatClaimsToBeCurrent(t *testing.T) {
 	s := newStand(t, standOptions{cached: true})
 	s.create(t, fooKey, foo())
 	if _, err := s.list("/pods/", ""); err != nil {

@@ -31,14 +31,7 @@ func absolute(t *testing.T, elements ...string) string {
 func TestProgramsAreStaticStrippedAndReproducible(t *testing.T) {
 	for _, name := range programs {
 		path := absolute(t, ".build", "bin", name)
-		info, err := buildinfo.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		settings := map[string]string{}
-		for _, setting := range info.Settings {
-			settings[setting.Key] = setting.Value
-		}
+		settings := buildSettings(t, path)
 		for key, want := range map[string]string{"-trimpath": "true", "CGO_ENABLED": "0", "vcs": ""} {
 			if settings[key] != want {
 				t.Errorf("%s: %s is %q, want %q", name, key, settings[key], want)
@@ -59,6 +52,43 @@ func TestProgramsAreStaticStrippedAndReproducible(t *testing.T) {
 			if file.Section(section) != nil {
 				t.Errorf("%s has the section %s: it is not static, or not stripped", name, section)
 			}
+		}
+	}
+}
+
+// buildSettings returns what a program was built with.
+func buildSettings(t *testing.T, path string) map[string]string {
+	t.Helper()
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]string{}
+	for _, setting := range info.Settings {
+		settings[setting.Key] = setting.Value
+	}
+	return settings
+}
+
+// The race detector is for our own programs: the control plane and what stands for
+// somebody else's server would only be slower with it.
+func TestDecision31TwoSetsOfBuildFlags(t *testing.T) {
+	const release, race = "", "true"
+	for path, want := range map[string]string{
+		"bin/ambient-kube-apiserver": release, "bin/ambient-kube-reconciler": release, "bin/kubectl-ambient": release, "bin/ambientd": release,
+		"race/ambient-kube-apiserver": race, "race/ambient-kube-reconciler": race, "race/kubectl-ambient": race, "race/ambientd": release,
+		"kube/etcd": release, "kube/kube-apiserver": release, "kube/kube-controller-manager": release, "kube/kubectl": release,
+	} {
+		settings := buildSettings(t, absolute(t, ".build", filepath.FromSlash(path)))
+		cgo := "0"
+		if want == race {
+			cgo = "1"
+		}
+		if settings["-race"] != want || settings["CGO_ENABLED"] != cgo {
+			t.Errorf("%s: -race is %q, want %q; CGO_ENABLED is %q, want %q", path, settings["-race"], want, settings["CGO_ENABLED"], cgo)
+		}
+		if settings["-tags"] != "grpcnotrace" || settings["-trimpath"] != "true" {
+			t.Errorf("%s: built with -tags=%s -trimpath=%s", path, settings["-tags"], settings["-trimpath"])
 		}
 	}
 }

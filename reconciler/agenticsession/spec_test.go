@@ -69,7 +69,7 @@ func TestEachFieldOfASession(t *testing.T) {
 	}
 }
 
-func TestMetadata(t *testing.T) {
+func TestDecision21NoKeysThatDriveOthersAreCopied(t *testing.T) {
 	from := session(v1alpha1.SessionSpec{ParentSessionID: "1pAr"})
 	from.Labels = map[string]string{
 		"team": "a", "app.kubernetes.io/name": "n",

@@ -43,7 +43,7 @@ func name(i int) string { return fmt.Sprintf("object-%03d", i) }
 
 var limits = Limits{Window: time.Minute, Most: 50, Least: 10, Share: 0.2}
 
-func TestHowManyPassUnasked(t *testing.T) {
+func TestDecision22HowManyPassUnasked(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		absent, total int
@@ -101,7 +101,7 @@ func TestNamespacesPassOneByOne(t *testing.T) {
 	}
 }
 
-func TestAPersonLetsGoExactlyWhatWasShown(t *testing.T) {
+func TestDecision22APersonLetsGoExactlyWhatWasShown(t *testing.T) {
 	b := newBench(60, limits)
 	b.remove(0, 20)
 	shown := b.shown[len(b.shown)-1]

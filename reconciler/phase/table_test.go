@@ -115,7 +115,7 @@ func TestWithoutAnAgenticSession(t *testing.T) {
 	}
 }
 
-func TestStartRequests(t *testing.T) {
+func TestDecision19StartRequests(t *testing.T) {
 	ended := state("Completed", firstRun, firstEnd)
 	for _, test := range []struct {
 		name string
@@ -160,7 +160,7 @@ func TestStartRequests(t *testing.T) {
 	}
 }
 
-func TestStopRequests(t *testing.T) {
+func TestDecision19StopRequests(t *testing.T) {
 	running := state("Running", firstRun, "")
 	for _, test := range []struct {
 		name string
