@@ -23,6 +23,9 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
 
+// errCut is what comes in the place of an answer when the connection is cut.
+var errCut = status.Error(codes.Unavailable, "cut")
+
 // errNoWatch is what an upstream without a watch says.
 var errNoWatch = status.Error(codes.Unimplemented, "no watch")
 
@@ -38,9 +41,11 @@ type fakeSessions struct {
 	// refuse makes the next writes fail.
 	refuse error
 	// late is how long the answers to status writes are on their way, and lost what
-	// comes in their place.
+	// comes in their place, and in that of answers to creations.
 	late time.Duration
 	lost error
+	// away makes listings fail.
+	away error
 }
 
 // save stores another state of a row, as somebody else's write does.
@@ -84,6 +89,16 @@ func (f *fakeSessions) GetSession(_ context.Context, in *ambientv1.GetSessionReq
 		return proto.Clone(row).(*ambientv1.Session), nil
 	}
 	return nil, status.Error(codes.NotFound, "no such session")
+}
+
+func (f *fakeSessions) CreateSession(_ context.Context, in *ambientv1.CreateSessionRequest, _ ...grpc.CallOption) (*ambientv1.Session, error) {
+	time.Sleep(time.Millisecond)
+	if err := f.count("CreateSession"); err != nil {
+		return nil, err
+	}
+	return f.save("made-"+in.GetName(), func(row *ambientv1.Session) {
+		row.ProjectId, row.Name, row.Annotations = in.ProjectId, in.GetName(), in.Annotations
+	}), f.lost
 }
 
 func (f *fakeSessions) UpdateSession(_ context.Context, in *ambientv1.UpdateSessionRequest, _ ...grpc.CallOption) (*ambientv1.Session, error) {
@@ -133,6 +148,9 @@ func (f *fakeSessions) ListSessions(context.Context, *ambientv1.ListSessionsRequ
 	time.Sleep(10 * time.Millisecond)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.away != nil {
+		return nil, f.away
+	}
 	answer := &ambientv1.ListSessionsResponse{Metadata: &ambientv1.ListMeta{Total: int32(len(f.rows))}}
 	for _, id := range slices.Sorted(maps.Keys(f.rows)) {
 		answer.Items = append(answer.Items, proto.Clone(f.rows[id]).(*ambientv1.Session))
@@ -144,7 +162,8 @@ func (f *fakeSessions) WatchSessions(context.Context, *ambientv1.WatchSessionsRe
 	return nil, errNoWatch
 }
 
-// oneProject is a service with one project, which vouches for the upstream.
+// oneProject is a service with one project, which vouches for the upstream. About others
+// it answers nothing.
 type oneProject struct{ ambientv1.ProjectServiceClient }
 
 func (oneProject) ListProjects(context.Context, *ambientv1.ListProjectsRequest, ...grpc.CallOption) (*ambientv1.ListProjectsResponse, error) {
@@ -152,8 +171,15 @@ func (oneProject) ListProjects(context.Context, *ambientv1.ListProjectsRequest, 
 	return &ambientv1.ListProjectsResponse{Metadata: &ambientv1.ListMeta{Total: 1}, Items: []*ambientv1.Project{team()}}, nil
 }
 
-func (oneProject) GetProject(context.Context, *ambientv1.GetProjectRequest, ...grpc.CallOption) (*ambientv1.Project, error) {
+func (oneProject) GetProject(_ context.Context, in *ambientv1.GetProjectRequest, _ ...grpc.CallOption) (*ambientv1.Project, error) {
+	if in.GetId() != "team" {
+		return nil, errCut
+	}
 	return team(), nil
+}
+
+func (oneProject) CreateProject(context.Context, *ambientv1.CreateProjectRequest, ...grpc.CallOption) (*ambientv1.Project, error) {
+	return nil, errCut
 }
 
 // UpdateProject forgets at once what it answers.

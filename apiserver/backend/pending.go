@@ -1,10 +1,15 @@
 package backend
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // outcomePatience bounds how long a request whose outcome is unknown waits for
@@ -44,4 +49,25 @@ func (p *pendingCreates) settle(key string, listed time.Time) bool {
 	}
 	delete(p.byKey, key)
 	return true
+}
+
+// unknownOutcome returns the failure of a creation that may have taken place all the
+// same. Where the name was generated it names no time to retry after: clients obey
+// that without asking anybody, and their next try bears another name, for which
+// nothing is reserved.
+func unknownOutcome(failure error, resource schema.GroupResource, object metav1.Object) error {
+	var refused *apierrors.StatusError
+	if object.GetGenerateName() == "" || !errors.As(failure, &refused) {
+		return failure
+	}
+	told := refused.ErrStatus.DeepCopy()
+	if told.Details != nil {
+		told.Details.RetryAfterSeconds = 0
+	}
+	look := fmt.Sprintf("kubectl get %s %s", resource, object.GetName())
+	if namespace := object.GetNamespace(); namespace != "" {
+		look += " --namespace=" + namespace
+	}
+	told.Message += fmt.Sprintf("; whether %q, the generated name, was created is not known yet, and another try would get another name: look first (%s)", object.GetName(), look)
+	return &apierrors.StatusError{ErrStatus: *told}
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
@@ -118,10 +119,14 @@ func (p *Projects) Create(ctx context.Context, _ string, object runtime.Object) 
 		}
 		return err
 	})
-	if !unknown || p.refreshID(ctx, project.Name, project.Name) != nil {
+	if !unknown {
 		return err
 	}
 	// The name is the id: a Get tells whether it is this creation that took place.
+	if refreshErr := p.refreshID(ctx, project.Name, project.Name); refreshErr != nil {
+		klog.FromContext(ctx).V(2).Info("The outcome of a creation is not known yet", "project", project.Name, "err", refreshErr)
+		return unknownOutcome(err, p.resource, project)
+	}
 	if row, found := p.row(project.Name); found {
 		if reserved, _ := translate.ReadReserved(row.GetAnnotations()); reserved.Token == token {
 			return nil

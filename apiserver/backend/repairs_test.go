@@ -125,7 +125,7 @@ func TestDecision7OurOwnLaterWriteIsNoRacingSave(t *testing.T) {
 		lost error
 	}{
 		"its answer is late": {late: 3 * time.Second},
-		"its answer is lost": {lost: status.Error(codes.Unavailable, "cut")},
+		"its answer is lost": {lost: errCut},
 	} {
 		t.Run(why, func(t *testing.T) {
 			started(t, func(w *world) {

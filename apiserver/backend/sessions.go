@@ -203,28 +203,32 @@ func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object
 		return nil
 	case unknownSince.IsZero():
 		return err
+	}
+	switch made, known := s.outcome(ctx, key, token, unknownSince); {
+	case made:
+		return nil
+	case known:
+		return err
 	default:
-		return s.outcome(ctx, key, token, unknownSince, err)
+		return unknownOutcome(err, s.resource, session)
 	}
 }
 
 // outcome waits, as long as there is time, for the listing that tells whether the
-// creation with the token took place, and returns nil if it did. Else the failure
-// stands; the name stays reserved until the listing has told.
-func (s *Sessions) outcome(ctx context.Context, key, token string, since time.Time, failure error) error {
+// creation with the token took place. The name stays reserved until it has told.
+func (s *Sessions) outcome(ctx context.Context, key, token string, since time.Time) (made, known bool) {
 	ctx, cancel := context.WithTimeout(ctx, outcomePatience)
 	defer cancel()
 	if err := s.feed.AwaitListing(ctx, since); err != nil {
 		klog.FromContext(ctx).V(2).Info("The outcome of a creation is not known yet", "key", key, "err", err)
-		return failure
+		return false, false
 	}
 	s.pending.settle(key, s.feed.CompleteSince())
 	if _, row, found := s.lookup(key); found {
-		if reserved, _ := translate.ReadReserved(row.GetAnnotations()); reserved.Token == token {
-			return nil
-		}
+		reserved, _ := translate.ReadReserved(row.GetAnnotations())
+		return reserved.Token == token, true
 	}
-	return failure
+	return false, true
 }
 
 // Update writes what differs between the two states: spec and metadata by one

@@ -115,6 +115,11 @@ func backendMutants() []mutant {
 			test: "TestDecision5ANameStaysReservedUntilAListingTells",
 		},
 		{
+			name: "has clients try again under another generated name", file: backend + "pending.go",
+			old: "told.Details.RetryAfterSeconds = 0", new: "told.Details.RetryAfterSeconds = retryAfterSeconds",
+			test: "TestDecision5AGeneratedNameIsNotTriedAgainWhileTheOutcomeIsUnknown",
+		},
+		{
 			name: "undoes no lost write", file: backend + "repairs.go",
 			old: "write, lost := k.repairs.memory.Lost(id, row); lost", new: "write, lost := k.repairs.memory.Lost(id, row); lost && false",
 			tests: "hack/e2e/races", test: "TestDecision7NoAcknowledgedFieldIsLost",
