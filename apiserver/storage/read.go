@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"sort"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,9 +19,13 @@ import (
 
 type entry = journal.Entry[runtime.Object]
 
+// readPatience is how long a read that the journal may answer, too, waits for the
+// upstream. A person waits for it.
+const readPatience = time.Second
+
 // Get implements storage.Interface. Without a resourceVersion it reads through to
-// the upstream; if that does not answer, the journal does as long as it may claim
-// to be current, unless reads are verified.
+// the upstream; if that does not answer within readPatience, the journal does as long
+// as it may claim to be current, unless reads are verified.
 func (s *Store) Get(ctx context.Context, key string, options apistorage.GetOptions, out runtime.Object) error {
 	ctx, end := s.span(ctx, "Get")
 	defer end()
@@ -68,7 +73,9 @@ func (s *Store) readThrough(ctx context.Context, key string) error {
 	if s.options.VerifyReads {
 		return s.backend.Verify(ctx, key)
 	}
-	err := s.backend.Refresh(ctx, key)
+	brief, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	err := s.backend.Refresh(brief, key)
 	if err == nil || !unreachable(err) {
 		return err
 	}

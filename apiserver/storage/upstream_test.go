@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	apistorage "k8s.io/apiserver/pkg/storage"
@@ -27,8 +28,9 @@ type upstream struct {
 	faults  map[string]error
 	// stored, if set, changes what is stored.
 	stored func(runtime.Object)
-	// delay is the time that an update takes on its way.
+	// delay is the time that an update takes on its way, slow that of a read.
 	delay   time.Duration
+	slow    time.Duration
 	synced  error
 	current error
 }
@@ -62,7 +64,26 @@ func (u *upstream) call(name string) error {
 	return u.faults[name]
 }
 
-func (u *upstream) Refresh(_ context.Context, key string) error {
+// awaitAnswer waits for as long as a read takes.
+func (u *upstream) awaitAnswer(ctx context.Context) error {
+	u.mu.Lock()
+	slow := u.slow
+	u.mu.Unlock()
+	if slow == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(slow):
+		return nil
+	case <-ctx.Done():
+		return apierrors.NewTimeoutError("the upstream did not answer in time", 1)
+	}
+}
+
+func (u *upstream) Refresh(ctx context.Context, key string) error {
+	if err := u.awaitAnswer(ctx); err != nil {
+		return err
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err := u.call("Refresh"); err != nil {
@@ -72,7 +93,10 @@ func (u *upstream) Refresh(_ context.Context, key string) error {
 	return nil
 }
 
-func (u *upstream) Verify(_ context.Context, key string) error {
+func (u *upstream) Verify(ctx context.Context, key string) error {
+	if err := u.awaitAnswer(ctx); err != nil {
+		return err
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err := u.call("Verify"); err != nil {

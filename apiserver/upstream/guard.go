@@ -53,14 +53,16 @@ func (g *guard) unary(ctx context.Context, method string, request, reply any, co
 	if err := g.connected(bounded); err != nil {
 		return neverSentError{err}
 	}
-	probe, err := g.admit()
+	patient := g.patient(ctx)
+	probe, err := g.admit(patient)
 	if err != nil {
 		return neverSentError{err}
 	}
 	err = invoke(bounded, method, request, reply, connection, options...)
 	// A call that could not be sent failed at once and knows why; that the caller
-	// gave up says nothing about the upstream.
-	g.record(err, probe, attempt.sent() && ctx.Err() == nil)
+	// gave up says nothing about the upstream, whichever side noticed first.
+	cut := ctx.Err() != nil || !patient && status.Code(err) == codes.DeadlineExceeded
+	g.record(err, probe, attempt.sent() && !cut)
 	if err != nil && !attempt.sent() {
 		return neverSentError{err}
 	}
@@ -118,15 +120,22 @@ func (g *guard) isUnreachable() bool {
 	return g.unreachable
 }
 
+// patient tells whether the caller waits for as long as the upstream may take.
+func (g *guard) patient(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return !limited || time.Until(deadline) >= g.timeout
+}
+
 // admit refuses a call while too many before it went unanswered, except one at a
-// time that tries again.
-func (g *guard) admit() (probe bool, err error) {
+// time that tries again: a patient one, since others would keep those from trying
+// and tell nothing of an upstream that is slow.
+func (g *guard) admit(patient bool) (probe bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.failures < failureLimit {
 		return false, nil
 	}
-	if g.probing || g.now().Sub(g.lastFailure) < probePause {
+	if !patient || g.probing || g.now().Sub(g.lastFailure) < probePause {
 		return false, status.Errorf(codes.Unavailable, "the upstream at %s left the last %d calls unanswered", g.target, g.failures)
 	}
 	g.probing = true
