@@ -98,6 +98,7 @@ func (r *run) projectChanges() cache.ResourceEventHandler {
 		deleted: func(object *v1alpha1.Project, proof bool) {
 			if proof {
 				r.leftover.ProjectDeleted(object.Name)
+				r.settingsPasses.ProjectDeleted(object.Name)
 			}
 			r.gate.ProjectShown(object, true)
 			comeOrGone(object)

@@ -27,13 +27,13 @@ func clusterMutants() []mutant {
 			test: "TestDecision5SettingsWhoseCreationWasNotAnsweredExist",
 		},
 		{
-			name: "revokes nothing when the settings are gone", file: "reconciler/settings/controller.go",
-			old: "\tif err := c.revoke(ctx, nil, namespace, nil); err != nil {\n\t\treturn 0, err\n\t}\n", new: "",
+			name: "revokes nothing when the settings are gone", file: "reconciler/settings/removed.go",
+			old: "\tif err := c.revoke(ctx, settings, held, nothing); err != nil {\n\t\treturn 0, err\n\t}\n", new: "",
 			test: "TestSettingsThatAreGoneRevokeEverything",
 		},
 		{
-			name: "takes settings that were not seen for deleted ones", file: "reconciler/settings/controller.go",
-			old: "if !c.proven(namespace) {", new: "if c.proven(namespace) {",
+			name: "takes settings that were not seen for deleted ones", file: "reconciler/settings/removed.go",
+			old: "if !c.proven(settings, namespace, noProject) {", new: "if c.proven(settings, namespace, noProject) {",
 			test: "TestSettingsThatAreGoneRevokeEverything",
 		},
 		{

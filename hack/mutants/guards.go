@@ -84,8 +84,8 @@ func guardMutants() []mutant {
 		},
 		{
 			name: "takes access away before it gives the new", file: controller, tests: "hack/e2e/flow",
-			old:  "\tif err := c.grant(ctx, settings, wanted); err != nil {\n\t\treturn 0, err\n\t}\n\tif err := c.revoke(ctx, settings, namespace, wanted); err != nil {",
-			new:  "\tif err := c.revoke(ctx, settings, namespace, wanted); err != nil {\n\t\treturn 0, err\n\t}\n\tif err := c.grant(ctx, settings, wanted); err != nil {",
+			old:  "\tif err := c.grant(ctx, settings, held, wanted); err != nil {\n\t\treturn err\n\t}\n\tif err := c.revoke(ctx, settings, held, kept(namespace, wanted, nil)); err != nil {",
+			new:  "\tif err := c.revoke(ctx, settings, held, kept(namespace, wanted, nil)); err != nil {\n\t\treturn err\n\t}\n\tif err := c.grant(ctx, settings, held, wanted); err != nil {",
 			test: "TestGroupsGetAndLoseAccess",
 		},
 	}

@@ -277,12 +277,12 @@ func projectMutants() []mutant {
 		},
 		{
 			name: "makes any text the name of a ClusterRole", file: settings + "binding.go",
-			old: "if !slices.Contains(roles, entry.Role) {", new: "if !slices.Contains(roles, entry.Role) && entry.Role == \"\" {",
+			old: "case !slices.Contains(roles, given.Role):", new: "case !slices.Contains(roles, given.Role) && given.Role == \"\":",
 			test: "TestOnlyTheThreeRolesAreGiven",
 		},
 		{
-			name: "revokes nothing", file: settings + "controller.go",
-			old: "if _, keep := wanted[binding.Name]; keep {", new: "if _, keep := wanted[binding.Name]; keep || settings != nil {",
+			name: "revokes nothing", file: settings + "access.go",
+			old: "if stays(binding) {", new: "if stays(binding) || settings != nil {",
 			test: "TestAccessIsGrantedChangedAndRevoked",
 		},
 		{

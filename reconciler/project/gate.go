@@ -102,6 +102,19 @@ func (g *Gate) Obstacle(namespace string) session.Obstacle {
 	}
 }
 
+// Marked tells whether the namespace bears the mark of a project whose deletion was
+// certain.
+func (g *Gate) Marked(namespace string) bool {
+	held, found := g.stores.namespace(namespace)
+	return found && Ours(held, namespace) && held.Annotations[GoneAnnotation] == "true"
+}
+
+// Terminating tells whether the namespace is being deleted.
+func (g *Gate) Terminating(namespace string) bool {
+	held, found := g.stores.namespace(namespace)
+	return found && terminating(held)
+}
+
 // ProjectShown notes whose the project is; gone is true if its row is gone.
 func (g *Gate) ProjectShown(project *v1alpha1.Project, gone bool) {
 	g.mutex.Lock()

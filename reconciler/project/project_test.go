@@ -259,7 +259,7 @@ func TestATerminatingNamespaceIsLost(t *testing.T) {
 	s := newStage(t, Retain, id, namespace)
 	s.reconcile(id)
 	s.expectStatus(id, "False", ReasonTerminating)
-	if got := s.gate.Obstacle(id).Reason; got != ReasonTerminating {
+	if got := s.gate.Obstacle(id).Reason; got != ReasonTerminating || !s.gate.Terminating(id) {
 		t.Errorf("obstacle %q", got)
 	}
 }
@@ -352,6 +352,26 @@ func TestAtRestNothingIsWritten(t *testing.T) {
 	for _, action := range append(s.kube.Actions(), s.native.Actions()...) {
 		if verb := action.GetVerb(); verb != "list" && verb != "get" {
 			t.Errorf("%s %s at rest", verb, action.GetResource().Resource)
+		}
+	}
+}
+
+func TestOnlyTheMarkOnANamespaceOfOursCounts(t *testing.T) {
+	mark := map[string]string{GoneAnnotation: "true"}
+	for name, test := range map[string]struct {
+		namespace *corev1.Namespace
+		marked    bool
+	}{
+		"a marked one":            {existing(id, namespaceLabels(id), mark), true},
+		"one without a mark":      {existing(id, namespaceLabels(id), nil), false},
+		"a marked one of others":  {existing(id, nil, mark), false},
+		"one of another project":  {existing(id, namespaceLabels("other"), mark), false},
+		"one that is not the one": {existing("other", namespaceLabels(id), mark), false},
+	} {
+		s := newStage(t, Retain, id)
+		s.check(s.stores.Namespaces.Add(test.namespace))
+		if got := s.gate.Marked(id); got != test.marked {
+			t.Errorf("%s counts as marked: %t", name, got)
 		}
 	}
 }

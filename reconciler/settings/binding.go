@@ -25,8 +25,8 @@ const (
 // holds no more than a part of it.
 const groupAnnotation = "ambient.io/group"
 
-// roles are the roles that settings may give. Any other text is not a role: it
-// must never become the name of a ClusterRole.
+// roles are the roles that settings may give, each of which gives more than the next.
+// Any other text is not a role: it must never become the name of a ClusterRole.
 var roles = []string{"admin", "edit", "view"}
 
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
@@ -50,29 +50,47 @@ func bindingName(group, role string) string {
 // clusterRole returns the name of the ClusterRole of a role.
 func clusterRole(role string) string { return "ambient-project-" + role }
 
-// bindings returns the RoleBindings that the access asks for, by name, and what
-// of it asks for none, in order.
-func bindings(namespace string, access []v1alpha1.GroupAccess) (map[string]*applyrbacv1.RoleBindingApplyConfiguration, []string) {
-	wanted := map[string]*applyrbacv1.RoleBindingApplyConfiguration{}
+// roleRef returns how a RoleBinding names a role.
+func roleRef(role string) rbacv1.RoleRef {
+	return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole(role)}
+}
+
+// entry is an entry of settings that gives access, with the RoleBinding that gives it.
+type entry struct {
+	access  v1alpha1.GroupAccess
+	binding *applyrbacv1.RoleBindingApplyConfiguration
+}
+
+func newEntry(namespace string, access v1alpha1.GroupAccess) entry {
+	role := roleRef(access.Role)
+	binding := applyrbacv1.RoleBinding(bindingName(access.GroupName, access.Role), namespace).
+		WithLabels(map[string]string{
+			ProjectionLabel:               ProjectionValue,
+			agenticsession.ManagedByLabel: agenticsession.FieldManager,
+		}).
+		WithAnnotations(map[string]string{groupAnnotation: access.GroupName}).
+		WithRoleRef(applyrbacv1.RoleRef().WithAPIGroup(role.APIGroup).WithKind(role.Kind).WithName(role.Name)).
+		WithSubjects(applyrbacv1.Subject().WithAPIGroup(rbacv1.GroupName).WithKind(rbacv1.GroupKind).WithName(access.GroupName))
+	return entry{access: access, binding: binding}
+}
+
+// name returns the name of the entry's RoleBinding.
+func (e entry) name() string { return *e.binding.Name }
+
+// entries returns the entries that give access, each once, and what of the others
+// gives none, in order.
+func entries(namespace string, access []v1alpha1.GroupAccess) ([]entry, []string) {
+	var wanted []entry
 	var refused []string
-	for i, entry := range access {
-		if !slices.Contains(roles, entry.Role) {
-			refused = append(refused, fmt.Sprintf("spec.groupAccess[%d].role %q", i, entry.Role))
-			continue
-		}
-		if entry.GroupName == "" {
+	for i, given := range access {
+		switch {
+		case !slices.Contains(roles, given.Role):
+			refused = append(refused, fmt.Sprintf("spec.groupAccess[%d].role %q", i, given.Role))
+		case given.GroupName == "":
 			refused = append(refused, fmt.Sprintf("spec.groupAccess[%d].groupName", i))
-			continue
+		case !slices.Contains(access[:i], given):
+			wanted = append(wanted, newEntry(namespace, given))
 		}
-		name := bindingName(entry.GroupName, entry.Role)
-		wanted[name] = applyrbacv1.RoleBinding(name, namespace).
-			WithLabels(map[string]string{
-				ProjectionLabel:               ProjectionValue,
-				agenticsession.ManagedByLabel: agenticsession.FieldManager,
-			}).
-			WithAnnotations(map[string]string{groupAnnotation: entry.GroupName}).
-			WithRoleRef(applyrbacv1.RoleRef().WithAPIGroup(rbacv1.GroupName).WithKind("ClusterRole").WithName(clusterRole(entry.Role))).
-			WithSubjects(applyrbacv1.Subject().WithAPIGroup(rbacv1.GroupName).WithKind(rbacv1.GroupKind).WithName(entry.GroupName))
 	}
 	return wanted, refused
 }
@@ -84,8 +102,13 @@ func ours(binding *rbacv1.RoleBinding) bool {
 
 // stands tells whether the binding that is there is the one wanted.
 func stands(held *rbacv1.RoleBinding, wanted *applyrbacv1.RoleBindingApplyConfiguration) bool {
-	subject := wanted.Subjects[0]
-	return ours(held) && held.Annotations[groupAnnotation] == *subject.Name &&
-		held.RoleRef == rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: *wanted.RoleRef.Name} &&
-		slices.Equal(held.Subjects, []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: *subject.Name}})
+	return ours(held) && held.Annotations[groupAnnotation] == *wanted.Subjects[0].Name && gives(held, wanted)
+}
+
+// gives tells whether the binding that is there gives what the one wanted does, and
+// nothing else.
+func gives(held *rbacv1.RoleBinding, wanted *applyrbacv1.RoleBindingApplyConfiguration) bool {
+	group := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: *wanted.Subjects[0].Name}
+	return held.RoleRef == rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: *wanted.RoleRef.Name} &&
+		slices.Equal(held.Subjects, []rbacv1.Subject{group})
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -44,33 +43,37 @@ func TestBindingNamesAreSafeAndDistinct(t *testing.T) {
 }
 
 func TestOnlyTheThreeRolesAreGiven(t *testing.T) {
-	wanted, refused := bindings(namespace, []v1alpha1.GroupAccess{
+	wanted, refused := entries(namespace, []v1alpha1.GroupAccess{
 		{GroupName: "a", Role: "admin"}, {GroupName: "b", Role: "cluster-admin"}, {GroupName: "c", Role: "Admin"}, {GroupName: "", Role: "view"}, {GroupName: "d", Role: ""},
 	})
 	if len(wanted) != 1 || len(refused) != 4 {
 		t.Errorf("%d bindings, refused %v", len(wanted), refused)
 	}
-	for _, binding := range wanted {
-		if *binding.RoleRef.Name != "ambient-project-admin" {
-			t.Errorf("role %s", *binding.RoleRef.Name)
+	for _, entry := range wanted {
+		if role := *entry.binding.RoleRef.Name; role != "ambient-project-admin" {
+			t.Errorf("role %s", role)
 		}
 	}
 }
 
 // stage is a controller with what surrounds it.
 type stage struct {
-	t          *testing.T
-	kube       *fake.Clientset
-	native     *ambientfake.Clientset
-	store      cache.Store
-	bindings   cache.Indexer
-	obstacle   session.Obstacle
-	held       bool
-	platform   *fakePlatform
-	controller *Controller
+	t           *testing.T
+	kube        *fake.Clientset
+	native      *ambientfake.Clientset
+	store       cache.Store
+	bindings    cache.Indexer
+	obstacle    session.Obstacle
+	marked      bool
+	terminating bool
+	held        bool
+	platform    *fakePlatform
+	controller  *Controller
 }
 
 func (s *stage) Obstacle(string) session.Obstacle    { return s.obstacle }
+func (s *stage) Marked(string) bool                  { return s.marked }
+func (s *stage) Terminating(string) bool             { return s.terminating }
 func (s *stage) Absent(string) (bool, time.Duration) { return !s.held, time.Second }
 func (s *stage) Present(string)                      {}
 
@@ -94,8 +97,19 @@ func newStage(t *testing.T, access ...v1alpha1.GroupAccess) *stage {
 	return s
 }
 
-// reconcile lets the informers catch up and makes a pass.
-func (s *stage) reconcile() {
+// reconcile lets the informers catch up and makes a pass, which must not fail.
+func (s *stage) reconcile() time.Duration {
+	s.t.Helper()
+	s.observe()
+	again, err := s.controller.Reconcile(context.Background(), namespace)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return again
+}
+
+// observe lets the informers catch up.
+func (s *stage) observe() {
 	s.t.Helper()
 	ctx := context.Background()
 	if err := s.store.Replace(nil, ""); err != nil {
@@ -123,9 +137,6 @@ func (s *stage) reconcile() {
 		}
 	}
 	if err := s.bindings.Replace(objects, ""); err != nil {
-		s.t.Fatal(err)
-	}
-	if _, err := s.controller.Reconcile(ctx, namespace); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -211,31 +222,6 @@ func TestSettingsThatAreGoneRevokeEverything(t *testing.T) {
 	s.expect()
 }
 
-func TestNothingIsGrantedInANamespaceThatIsNotTheProjects(t *testing.T) {
-	s := newStage(t, v1alpha1.GroupAccess{GroupName: "dev", Role: "view"})
-	s.obstacle = session.Obstacle{Reason: "NamespaceNotAdopted", Message: "theirs"}
-	s.reconcile()
-	s.expect()
-	settings, err := s.native.AmbientV1alpha1().ProjectSettings(namespace).Get(context.Background(), v1alpha1.ProjectSettingsName, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if stalled := meta.FindStatusCondition(settings.Status.Conditions, "Stalled"); len(settings.Status.Conditions) != 3 || stalled == nil || stalled.Reason != "NamespaceNotAdopted" {
-		t.Errorf("conditions %+v", settings.Status.Conditions)
-	}
-
-	// The namespace of a deleted one is made again without anybody's help.
-	s.obstacle = session.Obstacle{Reason: "NamespaceTerminating", Message: "goes"}
-	s.reconcile()
-	settings, err = s.native.AmbientV1alpha1().ProjectSettings(namespace).Get(context.Background(), v1alpha1.ProjectSettingsName, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if meta.FindStatusCondition(settings.Status.Conditions, "Stalled") != nil || settings.Status.Conditions[0].Reason != "NamespaceTerminating" {
-		t.Errorf("conditions %+v", settings.Status.Conditions)
-	}
-}
-
 func TestDecision10NothingIsGrantedOrRevokedForAnotherClustersProject(t *testing.T) {
 	s := newStage(t, v1alpha1.GroupAccess{GroupName: "dev", Role: "view"})
 	s.reconcile()
@@ -244,6 +230,7 @@ func TestDecision10NothingIsGrantedOrRevokedForAnotherClustersProject(t *testing
 	s.kube.ClearActions()
 	s.native.ClearActions()
 	s.controller.Deleted(namespace)
+	s.controller.ProjectDeleted(namespace)
 	if err := s.controller.Store.Replace(nil, ""); err != nil {
 		t.Fatal(err)
 	}

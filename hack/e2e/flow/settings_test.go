@@ -102,11 +102,7 @@ func TestGroupsGetAndLoseAccess(t *testing.T) {
 	}
 
 	// A group that is taken out upstream.
-	access := fmt.Sprintf(`[{"groupName":%q,"role":"edit"}]`, developers)
-	row := stand.Upstream.SettingsOf(t, project)
-	if _, err := stand.Upstream.Settings.UpdateProjectSettings(t.Context(), &ambientv1.UpdateProjectSettingsRequest{Id: row.GetMetadata().GetId(), GroupAccess: &access}); err != nil {
-		t.Fatal(err)
-	}
+	setAccess(t, project, fmt.Sprintf(`[{"groupName":%q,"role":"edit"}]`, developers))
 	awaitRoles(t, project, operators)
 	awaitRoles(t, project, developers, "edit")
 
