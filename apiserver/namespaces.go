@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -43,9 +44,16 @@ func (g namespaceGuard) beforeCreate(ctx context.Context, resource schema.GroupR
 	if namespace == nil || namespace.DeletionTimestamp == nil {
 		return nil
 	}
-	refusal := apierrors.NewForbidden(resource, name, fmt.Errorf("unable to create new content in namespace %s because it is being terminated", namespace.Name))
+	return terminating(resource, name, fmt.Sprintf("unable to create new content in namespace %s because it is being terminated", namespace.Name),
+		fmt.Sprintf("namespace %s is being terminated", namespace.Name))
+}
+
+// terminating refuses a creation in a namespace that ends, or whose project does.
+// Controllers know the type of the cause, and stop trying.
+func terminating(resource schema.GroupResource, name, message, cause string) error {
+	refusal := apierrors.NewForbidden(resource, name, errors.New(message))
 	refusal.ErrStatus.Details.Causes = append(refusal.ErrStatus.Details.Causes, metav1.StatusCause{
-		Type: corev1.NamespaceTerminatingCause, Message: fmt.Sprintf("namespace %s is being terminated", namespace.Name), Field: "metadata.namespace",
+		Type: corev1.NamespaceTerminatingCause, Message: cause, Field: "metadata.namespace",
 	})
 	return refusal
 }

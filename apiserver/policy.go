@@ -26,7 +26,7 @@ type policy struct {
 }
 
 // createInProject accepts a namespaced object when the project of its namespace
-// exists upstream, whether or not the namespace exists yet.
+// exists upstream and is to stay, whether or not the namespace exists yet.
 func (p policy) createInProject(resource schema.GroupResource, kind string) func(context.Context, runtime.Object) error {
 	return func(ctx context.Context, object runtime.Object) error {
 		accessor, err := meta.Accessor(object)
@@ -47,14 +47,17 @@ func (p policy) createInProject(resource schema.GroupResource, kind string) func
 				field.Invalid(path, namespace, "this namespace shows sessions without a project; create the object in the namespace of its project"),
 			})
 		}
-		exists, err := p.backends.Projects.Exists(ctx, namespace)
-		if err != nil {
+		project, err := p.backends.Projects.Find(ctx, namespace)
+		switch {
+		case err != nil:
 			return err
-		}
-		if !exists {
+		case project == nil:
 			return apierrors.NewInvalid(v1alpha1.Kind(kind), accessor.GetName(), field.ErrorList{
 				field.Invalid(path, namespace, fmt.Sprintf("there is no project %q upstream; create it first (kind Project, name %s)", namespace, namespace)),
 			})
+		case project.DeletionTimestamp != nil:
+			return terminating(resource, accessor.GetName(), fmt.Sprintf("unable to create new content in project %s because it is being deleted", namespace),
+				fmt.Sprintf("project %s is being deleted", namespace))
 		}
 		if kind == "Session" && p.foreign(namespace) {
 			return apierrors.NewForbidden(resource, accessor.GetName(), fmt.Errorf(
@@ -84,18 +87,12 @@ func (p policy) deleteInNamespace(resource schema.GroupResource) func(context.Co
 	}
 }
 
-// deleteProject refuses to delete a project that still has sessions, unless the
-// project allows that they go first.
+// deleteProject refuses to delete a project with sessions as soon as that is asked for,
+// whatever finalizers it has.
 func (p policy) deleteProject(_ context.Context, object runtime.Object) error {
 	project, ok := object.(*v1alpha1.Project)
 	if !ok {
 		return fmt.Errorf("unexpected object of type %T", object)
 	}
-	sessions := len(p.backends.Sessions.InProject(project.Name))
-	if sessions == 0 || project.Annotations[v1alpha1.AllowCascadeAnnotation] == "true" {
-		return nil
-	}
-	return apierrors.NewConflict(v1alpha1.Resource("projects"), project.Name, fmt.Errorf(
-		"the project still has %d sessions; delete them first, or allow that they are deleted with it: kubectl annotate projects.ambient.io %s %s=true",
-		sessions, project.Name, v1alpha1.AllowCascadeAnnotation))
+	return p.backends.Projects.MayDelete(project)
 }

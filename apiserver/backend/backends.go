@@ -75,7 +75,7 @@ func New(options Options) (*Backends, error) {
 	b.Sessions.keeper, b.Projects.keeper = newKeeper[*ambientv1.Session](), newKeeper[*ambientv1.Project]()
 	b.Projects.changed = b.Settings.projectChanged
 	b.Projects.deleteSessions = b.Sessions.deleteInProject
-	b.Projects.inUse = func(id string) bool { return len(b.Sessions.InProject(id)) > 0 }
+	b.Projects.sessions = func(id string) int { return len(b.Sessions.InProject(id)) }
 	b.Sessions.repairs = newRepairs(options.Repaired, repairing[*ambientv1.Session]{
 		singular: "session", excused: columnsIn(&ambientv1.UpdateSessionStatusRequest{}), resend: b.Sessions.resend, deleteAgain: b.Sessions.deleteID,
 		annotate: func(row *ambientv1.Session) proto.Message {

@@ -46,6 +46,11 @@ type fakeSessions struct {
 	lost error
 	// away makes listings fail.
 	away error
+	// deleting, if set, happens during each deletion.
+	deleting func()
+	// messages are those that were stored; refusePush makes the next ones fail.
+	messages   []string
+	refusePush error
 }
 
 // save stores another state of a row, as somebody else's write does.
@@ -138,6 +143,9 @@ func (f *fakeSessions) DeleteSession(_ context.Context, in *ambientv1.DeleteSess
 	if err := f.count("DeleteSession"); err != nil {
 		return nil, err
 	}
+	if f.deleting != nil {
+		f.deleting()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.rows, in.GetId())
@@ -180,6 +188,10 @@ func (oneProject) GetProject(_ context.Context, in *ambientv1.GetProjectRequest,
 
 func (oneProject) CreateProject(context.Context, *ambientv1.CreateProjectRequest, ...grpc.CallOption) (*ambientv1.Project, error) {
 	return nil, errCut
+}
+
+func (oneProject) DeleteProject(context.Context, *ambientv1.DeleteProjectRequest, ...grpc.CallOption) (*ambientv1.DeleteProjectResponse, error) {
+	return &ambientv1.DeleteProjectResponse{}, nil
 }
 
 // UpdateProject forgets at once what it answers.

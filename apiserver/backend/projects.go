@@ -32,8 +32,8 @@ type Projects struct {
 	changed func(id string, row *ambientv1.Project)
 	// deleteSessions deletes every session of a project upstream.
 	deleteSessions func(ctx context.Context, projectID string) error
-	// inUse tells whether a project has sessions.
-	inUse func(projectID string) bool
+	// sessions counts the sessions of a project.
+	sessions func(projectID string) int
 }
 
 // Publish places the row in the API. The feed calls it.
@@ -68,17 +68,25 @@ func (p *Projects) Withdraw(id string) {
 	p.changed(id, nil)
 }
 
-// Exists tells whether the upstream holds the project. A project that is not
-// known here is asked for, since it may be younger than the last event.
-func (p *Projects) Exists(ctx context.Context, id string) (bool, error) {
-	if _, found := p.row(id); found {
-		return true, nil
+// Find returns the project, which is not to be changed; nil if the upstream holds
+// none. A project that is not known here is asked for, since it may be younger than
+// the last event.
+func (p *Projects) Find(ctx context.Context, id string) (*v1alpha1.Project, error) {
+	if project := p.shown(id); project != nil {
+		return project, nil
 	}
 	if err := p.refreshID(ctx, id, id); err != nil {
-		return false, err
+		return nil, err
 	}
-	_, found := p.row(id)
-	return found, nil
+	return p.shown(id), nil
+}
+
+// shown returns the project as it is published.
+func (p *Projects) shown(id string) *v1alpha1.Project {
+	if entry, found := p.journal.Get(ProjectsPrefix + "/" + id); found {
+		return entry.Value.(*v1alpha1.Project)
+	}
+	return nil
 }
 
 // Refresh reads the object at key from the upstream.
@@ -176,14 +184,38 @@ func (p *Projects) resend(ctx context.Context, request proto.Message) (*ambientv
 	return roundProject(row), err
 }
 
-// Delete deletes the project upstream, after its sessions when the project is
-// annotated to allow that. The upstream itself would leave them behind.
+// MayDelete refuses to delete a project that still has sessions, unless it is annotated
+// to allow that they go first.
+func (p *Projects) MayDelete(project *v1alpha1.Project) error {
+	sessions := p.sessions(project.Name)
+	if sessions == 0 || allowsCascade(project) {
+		return nil
+	}
+	return apierrors.NewConflict(p.resource, project.Name, fmt.Errorf(
+		"the project still has %d sessions; delete them first, or allow that they are deleted with it: kubectl annotate projects.ambient.io %s %s=true",
+		sessions, project.Name, v1alpha1.AllowCascadeAnnotation))
+}
+
+func allowsCascade(project *v1alpha1.Project) bool {
+	return project.Annotations[v1alpha1.AllowCascadeAnnotation] == "true"
+}
+
+// Delete deletes the project upstream, after its sessions when it allows that. The
+// upstream itself would leave them behind. Nobody else looks for them when the last
+// finalizer goes.
 func (p *Projects) Delete(ctx context.Context, key string, current runtime.Object) error {
+	project := current.(*v1alpha1.Project)
+	if err := p.MayDelete(project); err != nil {
+		return err
+	}
 	id := nameOf(key)
-	if current.(*v1alpha1.Project).Annotations[v1alpha1.AllowCascadeAnnotation] == "true" {
+	if allowsCascade(project) {
 		if err := p.deleteSessions(ctx, id); err != nil {
 			return err
 		}
+	}
+	if p.sessions(id) > 0 {
+		return apierrors.NewConflict(p.resource, id, errors.New("it got new sessions while those that it had were deleted; try again"))
 	}
 	return p.deleteID(ctx, id, id)
 }
@@ -203,7 +235,7 @@ var errInUse = errors.New("the project has sessions")
 // deleteAgain deletes a revived project, unless sessions were put into it: the
 // upstream would leave them behind.
 func (p *Projects) deleteAgain(ctx context.Context, id, name string) error {
-	if p.inUse(id) {
+	if p.sessions(id) > 0 {
 		return errInUse
 	}
 	return p.deleteID(ctx, id, name)

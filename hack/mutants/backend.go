@@ -130,6 +130,21 @@ func backendMutants() []mutant {
 			test: "TestDecision5AGeneratedNameIsNotTriedAgainWhileTheOutcomeIsUnknown",
 		},
 		{
+			name: "deletes a project under its sessions when its last finalizer goes", file: backend + "projects.go",
+			old: "\tif err := p.MayDelete(project); err != nil {\n\t\treturn err\n\t}\n\tid :=", new: "\tid :=",
+			test: "TestAProjectIsNotDeletedUnderItsSessions",
+		},
+		{
+			name: "leaves sessions behind that came while a project's others were deleted", file: backend + "projects.go",
+			old: "\tif p.sessions(id) > 0 {\n\t\treturn apierrors", new: "\tif p.sessions(id) > 99 {\n\t\treturn apierrors",
+			test: "TestAProjectIsNotDeletedUnderItsSessions",
+		},
+		{
+			name: "creates sessions in a project that is being deleted", file: "apiserver/policy.go",
+			old: "case project.DeletionTimestamp != nil:", new: "case project.DeletionTimestamp != nil && kind == \"\":",
+			test: "TestNothingIsCreatedInAProjectThatIsBeingDeleted",
+		},
+		{
 			name: "undoes no lost write", file: backend + "repairs.go",
 			old: "write, lost := k.repairs.memory.Lost(id, row); lost", new: "write, lost := k.repairs.memory.Lost(id, row); lost && false",
 			tests: "hack/e2e/races", test: "TestDecision7NoAcknowledgedFieldIsLost",
