@@ -3,6 +3,10 @@ package main
 // guardMutants break what is refused, warned of and kept in step beside the
 // projections themselves.
 func guardMutants() []mutant {
+	return append(refusalMutants(), mishapMutants()...)
+}
+
+func refusalMutants() []mutant {
 	const sessions, namespaces = "reconciler/webhook/sessions.go", "reconciler/webhook/namespaces.go"
 	const controller, platform = "reconciler/settings/controller.go", "reconciler/settings/platform.go"
 	const owned, unmapped = "reconciler/agenticsession/owned.go", "apiserver/apis/ambient/unmapped/unmapped.go"

@@ -72,8 +72,8 @@ func (p *pass) confirmPresent(ctx context.Context) (bool, error) {
 
 // find looks for the AgenticSession that a session seems to lack: by its label,
 // since the one that a lost request made may not be recorded, and, in case that
-// somebody took the label off or an older control plane made it, by the recorded
-// UID under the names that it could have.
+// somebody took the label off or an older control plane made it, by the UID of the
+// last one that is known under the names that it could have.
 func (p *pass) find(ctx context.Context) error {
 	list, err := p.Client.ListResources(ctx, p.key)
 	if err != nil {
@@ -89,6 +89,9 @@ func (p *pass) find(ctx context.Context) error {
 		return p.take(chosen)
 	}
 	recorded := p.session.Status.AgenticSession
+	if unnamed := p.unnamed(); unnamed != nil {
+		recorded = unnamed
+	}
 	if recorded == nil || recorded.UID == "" {
 		return nil
 	}

@@ -75,6 +75,9 @@ type Controller struct {
 	deleted map[Key]bool
 	// names holds the id for which each AgenticSession's name is being used.
 	names map[cache.ObjectName]string
+	// made holds the AgenticSessions that were made or seen and that their Sessions
+	// don't name yet.
+	made map[Key]v1alpha1.AgenticSessionReference
 	// applied is the configuration that was last applied for a session.
 	applied map[Key]*unstructured.Unstructured
 	// active is when the time of the last activity was last written.
@@ -90,6 +93,7 @@ func New(options Options) *Controller {
 		resources: newOverlay[*unstructured.Unstructured](options.Now),
 		deleted:   map[Key]bool{},
 		names:     map[cache.ObjectName]string{},
+		made:      map[Key]v1alpha1.AgenticSessionReference{},
 		applied:   map[Key]*unstructured.Unstructured{},
 		active:    map[Key]time.Time{},
 	}

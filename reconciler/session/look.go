@@ -103,6 +103,7 @@ func (p *pass) take(resource *unstructured.Unstructured) error {
 	if resource == nil {
 		return nil
 	}
+	p.note()
 	var err error
 	p.status, err = agenticsession.ReadStatus(resource)
 	return err
@@ -143,7 +144,7 @@ func (p *pass) input() phase.Input {
 		Upstream:   p.session.Status.Phase,
 		Start:      agenticsession.Timestamp(p.session.Status.StartTime),
 		Completion: agenticsession.Timestamp(p.session.Status.CompletionTime),
-		Recorded:   p.session.Status.AgenticSession != nil && p.session.Status.AgenticSession.UID != "",
+		Recorded:   p.named() != "",
 		Obstacle:   p.obstacle.Reason,
 		Unstarted:  p.unstarted.Reason,
 	}
@@ -152,6 +153,10 @@ func (p *pass) input() phase.Input {
 			in.Projected = condition.Status == "True"
 			in.LossNoted = condition.Status == "False" && condition.Reason == phase.ReasonLost
 		}
+	}
+	if p.resource == nil && p.unnamed() != nil {
+		// The upstream knows neither that it was there nor that it is gone.
+		in.Recorded, in.Projected, in.LossNoted = true, true, false
 	}
 	if p.resource != nil {
 		in.Resource = &phase.Resource{

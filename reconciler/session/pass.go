@@ -138,6 +138,9 @@ func (p *pass) change(decision phase.Decision) status.Change {
 		ActivityDue: p.activityPause() == 0,
 		Now:         p.Now(),
 	}
+	if p.resource == nil {
+		change.Vanished = p.unnamed()
+	}
 	switch decision.Action {
 	case phase.Lose, phase.Finish:
 		change.End = v1alpha1.SessionStopped

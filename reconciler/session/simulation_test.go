@@ -11,18 +11,22 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/hack/operator/standin"
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
+	"github.com/ambient-code/ambient-kube/reconciler/phase"
 )
 
 // simulation lets a user, the operator's stand-in and the reconciler take turns
 // in a random order, with informers that lag, requests that fail before or after
-// they took effect, and a reconciler that forgets everything now and then.
+// they took effect, a reconciler that forgets everything now and then, and in some
+// lives somebody who deletes AgenticSessions by hand and an upstream that goes away.
 type simulation struct {
 	*world
 	random *rand.Rand
@@ -38,6 +42,19 @@ type simulation struct {
 	// for; launchesAtStart is how much had been started at the last request.
 	launches, prompts, starts, launchesAtStart int
 	last                                       string
+
+	// meddling is true if AgenticSessions are deleted by hand, removed counts them, and
+	// deleted is the last of them.
+	meddling bool
+	removed  int
+	deleted  types.UID
+	// vanished is true if one was deleted since the last start, or before it and the
+	// start can't tell.
+	vanished bool
+	// allowed is how many AgenticSessions there may be in all, each of which sends the
+	// prompt, and excess says that there were more at some time.
+	allowed int
+	excess  string
 }
 
 func (s *simulation) note(format string, arguments ...any) {
@@ -48,6 +65,9 @@ func (s *simulation) note(format string, arguments ...any) {
 func (s *simulation) user() {
 	switch current := s.sessions["a"].Status.Phase; {
 	case s.random.IntN(2) == 0 && (current == "" || current.IsTerminal()):
+		if _, reason := projected(s.sessions["a"]); reason == phase.ReasonLost {
+			s.vanished, s.allowed = false, s.made+1
+		}
 		s.changeSession("a", func(session *v1alpha1.Session) { session.Status.Phase = v1alpha1.SessionPending })
 		s.starts++
 		s.launchesAtStart, s.last = s.launches, "start"
@@ -61,6 +81,32 @@ func (s *simulation) user() {
 		s.last = "stop"
 		s.note("user stops")
 	}
+}
+
+// upstream goes away, or comes back.
+func (s *simulation) upstream() {
+	if s.outage != nil {
+		s.outage = nil
+		s.note("upstream is back")
+		return
+	}
+	s.outage = apierrors.NewServiceUnavailable("the upstream is away")
+	s.note("upstream is away")
+}
+
+// stranger deletes the AgenticSession, unless only a reconciler that was never told of
+// it could know later that it was there.
+func (s *simulation) stranger() {
+	live := s.resources[resourceName]
+	if live == nil || !s.told[live.GetUID()] && s.named() != live.GetUID() {
+		return
+	}
+	s.deleteResource(resourceName)
+	s.deleted, s.vanished = live.GetUID(), true
+	s.removed++
+	// Its pod goes with it.
+	s.pod, s.fresh = false, false
+	s.note("stranger deletes %s", live.GetUID())
 }
 
 // operator makes one pass of the stand-in, which may fail between its writes.
@@ -128,8 +174,16 @@ func (s *simulation) reconcile() {
 	case 2:
 		s.sync()
 	}
+	for _, key := range s.resourceStore.ListKeys() {
+		if shown, _, err := s.resourceStore.GetByKey(key); err == nil {
+			s.told[shown.(*unstructured.Unstructured).GetUID()] = true
+		}
+	}
 	before := fmt.Sprint(s.writes)
 	_, err := s.controller.Reconcile(klog.NewContext(context.Background(), klog.Logger{}), theKey)
+	if s.made > s.allowed && s.excess == "" {
+		s.excess = fmt.Sprintf("AgenticSession number %d is made at %s, and %d were asked for", s.made, s.now.Format("15:04:05"), s.allowed)
+	}
 	if after := fmt.Sprint(s.writes); after != before || err != nil {
 		s.note("reconciler: upstream %q, desired %q, writes %s, err %v", s.sessions["a"].Status.Phase, s.desired(), after, err)
 	}
@@ -152,11 +206,27 @@ func (s *simulation) step() {
 	case 2, 3, 4:
 		s.operator()
 	case 5:
+		if s.deleted != "" && s.named() != s.deleted {
+			// Nobody would know any more that it was there.
+			return
+		}
 		s.restart()
 		s.note("reconciler restarts")
 	case 6:
 		outcomes := []standin.Outcome{standin.OutcomeRun, standin.OutcomeComplete, standin.OutcomeFail, standin.OutcomeCrash}
 		s.outcome = outcomes[s.random.IntN(len(outcomes))]
+	case 7:
+		if s.meddling && s.random.IntN(3) == 0 {
+			s.stranger()
+			return
+		}
+		s.reconcile()
+	case 8:
+		if s.meddling && s.random.IntN(2) == 0 {
+			s.upstream()
+			return
+		}
+		s.reconcile()
 	default:
 		s.reconcile()
 	}
@@ -178,7 +248,7 @@ func TestNothingIsLostOrRunTwiceWhateverHappens(t *testing.T) {
 		}
 	}
 	for seed := first; seed <= last; seed++ {
-		s := &simulation{world: newWorld(t), random: rand.New(rand.NewPCG(seed, seed)), outcome: standin.OutcomeRun}
+		s := &simulation{world: newWorld(t), random: rand.New(rand.NewPCG(seed, seed)), outcome: standin.OutcomeRun, meddling: seed%2 == 0, allowed: 1}
 		s.fault = func(bool) error {
 			if s.random.IntN(12) == 0 {
 				return errLost
@@ -189,7 +259,7 @@ func TestNothingIsLostOrRunTwiceWhateverHappens(t *testing.T) {
 		for range 150 {
 			s.step()
 		}
-		s.fault, s.outcome = nil, standin.OutcomeRun
+		s.fault, s.outage, s.outcome = nil, nil, standin.OutcomeRun
 		s.calm()
 		if complaints := s.complaints(); len(complaints) > 0 {
 			t.Fatalf("seed %d (SIMULATION_SEED=%d repeats it):\n  %s\n\n%s", seed, seed, strings.Join(complaints, "\n  "), strings.Join(s.log, "\n"))
@@ -214,11 +284,17 @@ func (s *simulation) complaints() []string {
 		complaints = append(complaints, fmt.Sprintf(format, arguments...))
 	}
 	session, resource := s.sessions["a"], s.resources[resourceName]
-	if resource == nil && s.last == "stop" && s.launches == 0 && session.Status.Phase.IsTerminal() {
-		return nil
+	if s.excess != "" {
+		complain("%s", s.excess)
 	}
 	if resource == nil {
-		return []string{"there is no AgenticSession"}
+		if s.made > s.removed || s.last == "start" && !s.vanished {
+			complain("there is no AgenticSession")
+		}
+		if _, reason := projected(session); !session.Status.Phase.IsTerminal() || s.vanished && reason != phase.ReasonLost {
+			complain("without an AgenticSession, the session is %q for %q", session.Status.Phase, reason)
+		}
+		return append(complaints, s.restless()...)
 	}
 	upstream := session.Status.Phase
 	observed, _, err := unstructured.NestedString(resource.Object, "status", "phase")
@@ -231,13 +307,13 @@ func (s *simulation) complaints() []string {
 	if s.launches > 1+s.starts {
 		complain("%d runs for %d requests", s.launches, s.starts)
 	}
-	if s.prompts > 1 {
-		complain("the prompt was sent %d times", s.prompts)
+	if s.prompts > s.made {
+		complain("the prompt was sent %d times to %d AgenticSessions", s.prompts, s.made)
 	}
 	if s.last == "stop" && !upstream.IsTerminal() {
 		complain("the last word was stop, and the session is %s", upstream)
 	}
-	if s.last == "start" && s.launches == s.launchesAtStart {
+	if s.last == "start" && s.launches == s.launchesAtStart && !s.vanished {
 		complain("the last word was start, and nothing was started since")
 	}
 	for _, key := range []string{agenticsession.DesiredPhaseAnnotation, agenticsession.HandledAnnotation} {
@@ -245,10 +321,15 @@ func (s *simulation) complaints() []string {
 			complain("annotation %s=%s stays", key, text)
 		}
 	}
-	writes := fmt.Sprint(s.writes)
+	return append(complaints, s.restless()...)
+}
+
+// restless complains of writes where all has been said.
+func (s *simulation) restless() []string {
+	before := fmt.Sprint(s.writes)
 	s.settle()
-	if after := fmt.Sprint(s.writes); after != writes {
-		complain("writes at rest: %s, then %s", writes, after)
+	if after := fmt.Sprint(s.writes); after != before {
+		return []string{fmt.Sprintf("writes at rest: %s, then %s", before, after)}
 	}
-	return complaints
+	return nil
 }

@@ -27,6 +27,9 @@ func (w *world) GetResource(_ context.Context, _, name string) (resource *unstru
 		resource = w.resources[name].DeepCopy()
 		return nil
 	})
+	if err == nil {
+		w.told[resource.GetUID()] = true
+	}
 	return resource, err
 }
 
@@ -39,6 +42,11 @@ func (w *world) ListResources(_ context.Context, key Key) (list []unstructured.U
 		}
 		return nil
 	})
+	if err == nil {
+		for _, resource := range list {
+			w.told[resource.GetUID()] = true
+		}
+	}
 	return list, err
 }
 
@@ -57,6 +65,7 @@ func (w *world) ApplyResource(_ context.Context, object *unstructured.Unstructur
 			next.SetUID(types.UID(fmt.Sprintf("resource-%s-%d", name, w.version)))
 			next.SetCreationTimestamp(metav1.NewTime(w.now))
 			next.SetGeneration(1)
+			w.made++
 		} else {
 			next = live.DeepCopy()
 			if !force && live.GetLabels()[v1alpha1.SessionIDLabel] != object.GetLabels()[v1alpha1.SessionIDLabel] {
@@ -87,6 +96,9 @@ func (w *world) ApplyResource(_ context.Context, object *unstructured.Unstructur
 		applied = w.resources[name].DeepCopy()
 		return nil
 	})
+	if err == nil {
+		w.told[applied.GetUID()] = true
+	}
 	return applied, err
 }
 

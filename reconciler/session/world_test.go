@@ -57,6 +57,12 @@ type world struct {
 	refusal error
 	// refuseNames refuses to give names back.
 	refuseNames bool
+	// outage, if set, is the answer to writes of a Session's status.
+	outage error
+	// made counts the AgenticSessions that were made, and told holds those that the
+	// present controller was told of by an answer.
+	made int
+	told map[types.UID]bool
 
 	sessionStore, resourceStore cache.Indexer
 	events                      *record.FakeRecorder
@@ -78,6 +84,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) restart() {
 	w.sessionStore = cache.NewIndexer(cache.MetaNamespaceKeyFunc, Indexers())
 	w.resourceStore = cache.NewIndexer(cache.MetaNamespaceKeyFunc, Indexers())
+	w.told = map[types.UID]bool{}
 	w.events = record.NewFakeRecorder(500)
 	w.controller = New(Options{
 		Client: w, Sessions: w.sessionStore, Resources: w.resourceStore,
@@ -258,6 +265,9 @@ func (w *world) ListSessions(_ context.Context, id string) (list []v1alpha1.Sess
 func (w *world) ApplySessionStatus(_ context.Context, configuration *applyv1alpha1.SessionApplyConfiguration) (applied *v1alpha1.Session, err error) {
 	err = w.request("status", func() error {
 		live := w.sessions[*configuration.Name]
+		if w.outage != nil {
+			return w.outage
+		}
 		if live == nil || live.UID != *configuration.UID {
 			return apierrors.NewNotFound(v1alpha1.Resource("sessions"), *configuration.Name)
 		}
@@ -300,6 +310,14 @@ func (w *world) ApplySessionStatus(_ context.Context, configuration *applyv1alph
 		return nil
 	})
 	return applied, err
+}
+
+// named returns the UID of the AgenticSession that session "a" names.
+func (w *world) named() types.UID {
+	if reference := w.sessions["a"].Status.AgenticSession; reference != nil {
+		return reference.UID
+	}
+	return ""
 }
 
 // agenticSessionName is what the upstream assigned and lets nobody change.

@@ -30,6 +30,9 @@ type Change struct {
 	Report bool
 	// End, if not empty, ends the session in that phase, now.
 	End v1alpha1.SessionPhase
+	// Vanished is an AgenticSession that is gone and that the Session never named, nil
+	// if there is none: recorded, it is known to whoever comes after us.
+	Vanished *v1alpha1.AgenticSessionReference
 	// Projection is nil if condition Projected stays as it is.
 	Projection *Projection
 	// InStep is true if the AgenticSession says what the Session says, so that
@@ -47,8 +50,13 @@ func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, fro
 	to := *session.Status.DeepCopy()
 	now := metav1.NewTime(change.Now.UTC().Truncate(time.Second))
 	projected := keptProjection(session.Status.Conditions)
+	if change.Vanished != nil {
+		to.AgenticSession = reference(session, *change.Vanished)
+	}
 	if resource != nil {
-		to.AgenticSession = reference(session, resource)
+		to.AgenticSession = reference(session, v1alpha1.AgenticSessionReference{
+			Namespace: resource.GetNamespace(), Name: resource.GetName(), UID: resource.GetUID(),
+		})
 		if from.Phase != "" {
 			observe(&to, session, resource, from, change)
 		}
@@ -78,12 +86,11 @@ func Desired(session *v1alpha1.Session, resource *unstructured.Unstructured, fro
 // reference names the AgenticSession of a session. The name stays where there is one:
 // the upstream assigned it and lets nobody change it, also where the AgenticSession
 // had to take another. Its UID tells which it is.
-func reference(session *v1alpha1.Session, resource *unstructured.Unstructured) *v1alpha1.AgenticSessionReference {
-	name := resource.GetName()
+func reference(session *v1alpha1.Session, to v1alpha1.AgenticSessionReference) *v1alpha1.AgenticSessionReference {
 	if assigned := session.Status.AgenticSession; assigned != nil && assigned.Name != "" {
-		name = assigned.Name
+		to.Name = assigned.Name
 	}
-	return &v1alpha1.AgenticSessionReference{Namespace: resource.GetNamespace(), Name: name, UID: resource.GetUID()}
+	return &to
 }
 
 // Unseen tells whether a session that has ended and that somebody has looked at was

@@ -1,0 +1,29 @@
+package main
+
+// mishapMutants break what holds when a request fails, a person meddles or a process
+// ends at the worst moment.
+func mishapMutants() []mutant {
+	const session = "reconciler/session/"
+	return []mutant{
+		{
+			name: "makes again what vanished before it was recorded", file: session + "look.go",
+			old: "in.Recorded, in.Projected, in.LossNoted = true, true, false", new: "in.Recorded = in.Recorded || false",
+			test: "TestNothingIsLostOrRunTwiceWhateverHappens",
+		},
+		{
+			name: "forgets what it made when the status can't be written", file: session + "made.go",
+			old: "if p.named() == p.resource.GetUID() {", new: "if p.named() != p.resource.GetUID() {",
+			test: "TestDeletedWhileARequestFails",
+		},
+		{
+			name: "records nothing of what vanished", file: session + "pass.go",
+			old: "change.Vanished = p.unnamed()", new: "change.Vanished = nil",
+			test: "TestWhatVanishesBeforeItIsRecordedIsNotMadeAgain",
+		},
+		{
+			name: "takes an AgenticSession that lost its label before it was recorded for lost", file: session + "confirm.go",
+			old: "recorded = unnamed\n", new: "recorded = p.session.Status.AgenticSession\n",
+			test: "TestAnUnlabelledAgenticSessionIsNotLostBeforeItIsRecorded",
+		},
+	}
+}
