@@ -69,7 +69,7 @@ func specHash(spec hashable, hidden string) string {
 	encoded, err := spec.encode(hidden)
 	if err != nil {
 		// Specs hold strings, numbers and lists of them. Only a number that JSON
-		// lacks (NaN) fails, and one such spec is like another.
+		// lacks (NaN) fails; none is read, and one such spec is like another.
 		encoded = fmt.Append(nil, err)
 	}
 	sum := sha256.Sum256(encoded)

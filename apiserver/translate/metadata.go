@@ -16,28 +16,11 @@ import (
 const (
 	labelsColumn      = "labels"
 	annotationsColumn = "annotations"
+	createdColumn     = "created_at"
 )
 
 // reservedKeys are the annotations that are never shown.
 var reservedKeys = []string{ReservedAnnotation, SettingsAnnotation, v1alpha1.RestoreNameAnnotation}
-
-// timeOf is the time at the precision of the API; nil when absent or out of the
-// range of times.
-func timeOf(t *timestamppb.Timestamp) *metav1.Time {
-	if t == nil || !t.IsValid() {
-		return nil
-	}
-	value := metav1.Unix(t.GetSeconds(), 0)
-	return &value
-}
-
-// createdAt is the creation time of a row; zero when it has none.
-func createdAt(t *timestamppb.Timestamp) metav1.Time {
-	if value := timeOf(t); value != nil {
-		return *value
-	}
-	return metav1.Time{}
-}
 
 // readLabels decodes the labels, without those with a derived key.
 func readLabels(text string, p *problems, derived ...string) map[string]string {
@@ -75,9 +58,7 @@ func readAnnotations(text, reservedKey string, p *problems) (map[string]string, 
 			visible = append(visible, m)
 		}
 	}
-	if state == reservedMalformed {
-		p.malformed(named(annotationsColumn, reservedKey), "what this server writes")
-	}
+	reserved.report(annotationsColumn, reservedKey, state, p)
 	size := 0
 	annotations := stringMap(annotationsColumn, text, visible, p, func(key, value string) bool {
 		if !isLabelKey(strings.ToLower(key)) {
@@ -155,6 +136,6 @@ func (t *Translator) takeMetadata(r *Reserved, meta *metav1.ObjectMeta) {
 }
 
 // objectMeta is the metadata that every object has.
-func objectMeta(namespace, name string, uid types.UID, created *timestamppb.Timestamp) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: namespace, Name: name, UID: uid, CreationTimestamp: createdAt(created)}
+func objectMeta(namespace, name string, uid types.UID, created *timestamppb.Timestamp, p *problems) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: namespace, Name: name, UID: uid, CreationTimestamp: orZero(readTime(createdColumn, created, p))}
 }

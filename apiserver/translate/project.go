@@ -21,7 +21,7 @@ func (t *Translator) Project(row *ambientv1.Project, generation int64) *v1alpha1
 	var p problems
 	id := row.GetMetadata().GetId()
 	project := &v1alpha1.Project{
-		ObjectMeta: objectMeta("", id, UID("Project", id, ""), row.GetMetadata().GetCreatedAt()),
+		ObjectMeta: objectMeta("", id, UID("Project", id, ""), row.GetMetadata().GetCreatedAt(), &p),
 	}
 	project.Labels = readLabels(row.GetLabels(), &p)
 	annotations, reserved, state := readAnnotations(row.GetAnnotations(), ReservedAnnotation, &p)

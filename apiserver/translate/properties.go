@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -178,33 +177,6 @@ func timeProperty[T any](field func(*T) **metav1.Time, names ...string) property
 		},
 		write: func(from *T) string { return encodeTime(*field(from)) },
 	}
-}
-
-// decodeTime reads a time in RFC 3339; the empty string is an absent one.
-func decodeTime(raw string) (*metav1.Time, bool) {
-	text, ok := decodeString(raw)
-	if !ok || text == "" {
-		return nil, ok
-	}
-	parsed, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return nil, false
-	}
-	return seconds(parsed), true
-}
-
-func encodeTime(t *metav1.Time) string {
-	if t == nil || t.IsZero() {
-		return ""
-	}
-	return `"` + t.UTC().Format(time.RFC3339) + `"`
-}
-
-// seconds brings a time to the precision of the API, so that an object does not
-// change by being written out and read again.
-func seconds(t time.Time) *metav1.Time {
-	rounded := metav1.Unix(t.Unix(), 0)
-	return &rounded
 }
 
 func textsProperty[T any](field func(*T) *[]string, names ...string) property[T] {

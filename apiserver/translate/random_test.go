@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -99,7 +100,7 @@ func (r randomRows) strings(names ...string) string {
 func (r randomRows) mixed(names ...string) string {
 	return r.object(names, func(name string) string {
 		if strings.Contains(strings.ToLower(name), "time") || strings.HasSuffix(name, "At") {
-			return pick(r, `"2026-03-04T05:06:07Z"`, `"2026-03-04T05:06:07.123456789+02:00"`, `"yesterday"`, r.value())
+			return pick(r, `"2026-03-04T05:06:07Z"`, `"2026-03-04T05:06:07.123456789+02:00"`, `"yesterday"`, `"`+lateText+`"`, `"0001-01-01T00:00:00Z"`, r.value())
 		}
 		if strings.HasSuffix(name, "Generation") {
 			return pick(r, "1", "12", "-3", "1.5", "1e3", "99999999999999999999", r.value())
@@ -162,7 +163,7 @@ func (r randomRows) session() *ambientv1.Session {
 		Repos:                optional(r, func() string { return r.array(r.repository) }),
 		Timeout:              optional(r, r.Int32),
 		LlmModel:             optional(r, r.word),
-		LlmTemperature:       optional(r, func() float64 { return pick(r, 0, 0.7, 1e-9, 2, -1) }),
+		LlmTemperature:       optional(r, func() float64 { return pick(r, 0, 0.7, 1e-9, 2, -1, math.NaN(), math.Inf(1)) }),
 		LlmMaxTokens:         optional(r, r.Int32),
 		ParentSessionId:      optional(r, r.word),
 		BotAccountName:       optional(r, r.word),

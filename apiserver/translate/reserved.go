@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -68,7 +67,8 @@ type Reserved struct {
 	// upstream's row stays, emptied, since it could never be made again.
 	Deleted bool `json:"deleted,omitempty"`
 
-	// Unknown holds what another version of this program wrote beside: it is kept.
+	// Unknown holds what another version of this program wrote beside, and members
+	// that cannot be read: it is kept.
 	Unknown map[string]json.RawMessage `json:"-"`
 }
 
@@ -142,50 +142,6 @@ func readReserved(annotationsJSON, key string) (Reserved, reservedState) {
 	return decodeReserved(raw)
 }
 
-// decodeReserved reads the JSON value of a reserved annotation.
-func decodeReserved(raw string) (Reserved, reservedState) {
-	text, ok := decodeString(raw)
-	if !ok {
-		return Reserved{}, reservedMalformed
-	}
-	var r Reserved
-	strict := json.NewDecoder(strings.NewReader(text))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(&r); err == nil && !strict.More() {
-		return r, reservedPresent
-	}
-	r = Reserved{}
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return Reserved{}, reservedMalformed
-	}
-	if err := json.Unmarshal([]byte(text), &r.Unknown); err != nil {
-		return Reserved{}, reservedMalformed
-	}
-	for name := range r.Unknown {
-		if reservedMembers[strings.ToLower(name)] {
-			delete(r.Unknown, name)
-		}
-	}
-	return r, reservedPresent
-}
-
-// reservedMembers are the names of what a Reserved holds, in lower case: the
-// decoder does not mind the case either.
-var reservedMembers = membersOf(reflect.TypeFor[Reserved]())
-
-func membersOf(structure reflect.Type) map[string]bool {
-	members := map[string]bool{}
-	for field := range structure.Fields() {
-		if field.Anonymous {
-			maps.Copy(members, membersOf(field.Type))
-			continue
-		}
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		members[strings.ToLower(name)] = true
-	}
-	return members
-}
-
 // reservedValue returns the JSON value of one key of the annotations.
 func reservedValue(annotationsJSON, key string) (raw string, found bool) {
 	if !mayHold(annotationsJSON, key) {
@@ -257,9 +213,13 @@ func encodeReserved(r Reserved) (string, error) {
 		return "", fmt.Errorf("encoding Kubernetes metadata: %w", err)
 	}
 	text := strings.TrimSuffix(b.String(), "\n")
+	written, _ := parseObject(text)
 	var kept []change
 	for _, name := range slices.Sorted(maps.Keys(r.Unknown)) {
-		kept = append(kept, change{names: []string{name}, value: string(r.Unknown[name])})
+		// What could not be read stays until there is something to write in its place.
+		if !slices.ContainsFunc(written, func(m member) bool { return strings.EqualFold(m.name, name) }) {
+			kept = append(kept, change{names: []string{name}, value: string(r.Unknown[name])})
+		}
 	}
 	if len(kept) == 0 {
 		return text, nil

@@ -83,12 +83,12 @@ func TestReservedIsFoundHoweverItWasWritten(t *testing.T) {
 		`{"ambient.io\/kubernetes":"{\"name\":\"n\"}"}`:                                                true,
 		`{"ambient.io/kubernetes":"{}","ambient.io/kubernetes":"{\"name\":\"n\"}"}`:                    true,
 		`{"ambient.io/kubernetes":{"name":"n"}}`:                                                       false,
-		`{"ambient.io/kubernetes":"{\"name\":7}"}`:                                                     false,
+		`{"ambient.io/kubernetes":"[\"n\"]"}`:                                                          false,
 		`{"ambient.io/kubernetes":"","x":"ambient.io/kubernetes"}`:                                     false,
 		`not json "ambient.io/kubernetes":"{}"`:                                                        false,
 		`{"other":"ambient.io/kubernetes"}`:                                                            false,
 		`{"nested":{"ambient.io/kubernetes":"{\"name\":\"n\"}"}}`:                                      false,
-		"{\"ambient.io/kubernetes\":\"{\\\"name\\\":\\\"n\\\",\\\"deletionTimestamp\\\":\\\"x\\\"}\"}": false,
+		"{\"ambient.io/kubernetes\":\"{\\\"name\\\":\\\"n\\\",\\\"deletionTimestamp\\\":\\\"x\\\"}\"}": true,
 	} {
 		r, found := ReadReserved(annotations)
 		if found != want || found && r.Name != "n" {

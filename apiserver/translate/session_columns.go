@@ -8,7 +8,7 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 )
 
-// Names of the columns of a session that hold JSON, as conditions call them.
+// Names of the columns of a session, as conditions call them: first those that hold JSON.
 const (
 	reposColumn              = "repos"
 	workflowColumn           = "workflow_id"
@@ -17,6 +17,10 @@ const (
 	conditionsColumn         = "conditions"
 	reconciledReposColumn    = "reconciled_repos"
 	reconciledWorkflowColumn = "reconciled_workflow"
+
+	temperatureColumn = "llm_temperature"
+	startColumn       = "start_time"
+	completionColumn  = "completion_time"
 )
 
 var repositoryProperties = []property[v1alpha1.Repository]{

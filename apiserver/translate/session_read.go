@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"math"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -16,7 +17,7 @@ func (t *Translator) Session(row *ambientv1.Session, placement Placement) *v1alp
 	var p problems
 	id := row.GetMetadata().GetId()
 	session := &v1alpha1.Session{
-		ObjectMeta: objectMeta(placement.Namespace, placement.Name, UID("Session", id, row.GetProjectId()), row.GetMetadata().GetCreatedAt()),
+		ObjectMeta: objectMeta(placement.Namespace, placement.Name, UID("Session", id, row.GetProjectId()), row.GetMetadata().GetCreatedAt(), &p),
 	}
 	session.Labels = withSessionID(readLabels(row.GetLabels(), &p, v1alpha1.SessionIDLabel), id)
 	annotations, reserved, state := readAnnotations(row.GetAnnotations(), ReservedAnnotation, &p)
@@ -60,7 +61,7 @@ func sessionSpec(row *ambientv1.Session, createdBy string, p *problems) v1alpha1
 		RepositoryURL:     row.GetRepoUrl(),
 		Repositories:      repositories.values(row.GetRepos(), p),
 		Workflow:          readWorkflow(row.GetWorkflowId(), p),
-		LLM:               llmSettings(row),
+		LLM:               llmSettings(row, p),
 		TimeoutSeconds:    clone(row.GetTimeout(), row != nil && row.Timeout != nil),
 		Environment:       readMap(environmentColumn, row.GetEnvironmentVariables(), p, nil),
 		ResourceOverrides: readObject(resourceOverridesColumn, row.GetResourceOverrides(), overrideProperties, p),
@@ -72,12 +73,23 @@ func sessionSpec(row *ambientv1.Session, createdBy string, p *problems) v1alpha1
 	}
 }
 
-func llmSettings(row *ambientv1.Session) *v1alpha1.LLMSettings {
+func llmSettings(row *ambientv1.Session, p *problems) *v1alpha1.LLMSettings {
 	return orNil(v1alpha1.LLMSettings{
 		Model:       row.GetLlmModel(),
-		Temperature: clone(row.GetLlmTemperature(), row != nil && row.LlmTemperature != nil),
+		Temperature: temperature(row, p),
 		MaxTokens:   clone(row.GetLlmMaxTokens(), row != nil && row.LlmMaxTokens != nil),
 	})
+}
+
+// temperature leaves out the numbers that JSON lacks: with one of them, the whole list
+// that the session stands in could not be written.
+func temperature(row *ambientv1.Session, p *problems) *float64 {
+	value := row.GetLlmTemperature()
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		p.add(ReasonInvalidValues, temperatureColumn+" is not a number that can be shown")
+		return nil
+	}
+	return clone(value, row != nil && row.LlmTemperature != nil)
 }
 
 // clone returns the value of an optional column; the object must not share memory
@@ -93,8 +105,8 @@ func sessionStatus(row *ambientv1.Session, d details, p *problems) v1alpha1.Sess
 	return v1alpha1.SessionStatus{
 		ObservedGeneration: d.ObservedGeneration,
 		Phase:              v1alpha1.SessionPhase(row.GetPhase()),
-		StartTime:          timeOf(row.GetStartTime()),
-		CompletionTime:     timeOf(row.GetCompletionTime()),
+		StartTime:          readTime(startColumn, row.GetStartTime(), p),
+		CompletionTime:     readTime(completionColumn, row.GetCompletionTime(), p),
 		LastActivityTime:   d.LastActivityTime,
 		StoppedReason:      d.StoppedReason,
 		SessionID:          row.GetMetadata().GetId(),

@@ -95,16 +95,14 @@ func (t *Translator) ProjectSettings(row *ambientv1.ProjectSettings, project *am
 		name = CollisionName(name, id)
 	}
 	settings := &v1alpha1.ProjectSettings{
-		ObjectMeta: objectMeta(namespace, name, UID("ProjectSettings", id, projectID), row.GetMetadata().GetCreatedAt()),
+		ObjectMeta: objectMeta(namespace, name, UID("ProjectSettings", id, projectID), row.GetMetadata().GetCreatedAt(), &p),
 		Spec: v1alpha1.ProjectSettingsSpec{
 			GroupAccess:  groupAccess.values(row.GetGroupAccess(), &p),
 			Repositories: projectRepositories.values(row.GetRepositories(), &p),
 		},
 	}
 	reserved, state := readReserved(project.GetAnnotations(), SettingsAnnotation)
-	if state == reservedMalformed {
-		p.malformed("project."+named(annotationsColumn, SettingsAnnotation), "what this server writes")
-	}
+	reserved.report("project."+annotationsColumn, SettingsAnnotation, state, &p)
 	t.setReserved(&settings.ObjectMeta, &reserved)
 	settings.Labels, settings.Annotations = reserved.Labels, reserved.Annotations
 	settings.Generation = generation

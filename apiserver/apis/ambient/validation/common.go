@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,8 +73,26 @@ func validateSize(object, old runtime.Object, path *field.Path) field.ErrorList 
 	return field.ErrorList{field.TooLong(path, "", MaxObjectBytes)}
 }
 
-func jsonSize(object runtime.Object) (int, error) {
-	content, err := json.Marshal(object)
+// validateStatusSize limits the size of an object whose status is written. One that
+// is too large by its specification, as only the upstream lets in, can still be told
+// its status: nobody would learn else what becomes of it.
+func validateStatusSize[S any](object, old runtime.Object, status *S) field.ErrorList {
+	errs := validateSize(object, old, statusPath)
+	if len(errs) == 0 {
+		return nil
+	}
+	before, err := jsonSize(old)
+	if err != nil || before <= MaxObjectBytes {
+		return errs
+	}
+	if size, err := jsonSize(status); err != nil || size > MaxObjectBytes {
+		return errs
+	}
+	return nil
+}
+
+func jsonSize[T any](value T) (int, error) {
+	content, err := json.Marshal(value)
 	return len(content), err
 }
 
@@ -138,6 +157,14 @@ func validateNonNegative[T int32 | int64](value *T, old *T, path *field.Path) fi
 	return field.ErrorList{field.Invalid(path, *value, "must be greater than or equal to 0")}
 }
 
+// validateTime refuses a time that no client could read again.
+func validateTime(value *metav1.Time, path *field.Path) field.ErrorList {
+	if value.IsZero() || v1alpha1.CanShow(value.Time) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, value.UTC().Format(time.RFC3339), "must be in the years 1 to 9999, in UTC")}
+}
+
 // validateImmutable demands that a value which only the server sets stays as it
 // is.
 func validateImmutable(value, old, why string, path *field.Path) field.ErrorList {
@@ -164,6 +191,7 @@ func validateConditions(conditions, old []metav1.Condition, path *field.Path) fi
 			continue
 		}
 		errs = append(errs, metav1validation.ValidateCondition(condition, path.Index(i))...)
+		errs = append(errs, validateTime(&condition.LastTransitionTime, path.Index(i).Child("lastTransitionTime"))...)
 	}
 	return errs
 }

@@ -40,7 +40,7 @@ func ValidateProjectStatusUpdate(project, old *v1alpha1.Project) field.ErrorList
 	errs = append(errs, validateNonNegative(&status.ObservedGeneration, &before.ObservedGeneration, statusPath.Child("observedGeneration"))...)
 	errs = append(errs, validateConditions(status.Conditions, before.Conditions, statusPath.Child("conditions"))...)
 	errs = append(errs, validateText(project, old)...)
-	return append(errs, validateSize(project, old, statusPath)...)
+	return append(errs, validateStatusSize(project, old, status)...)
 }
 
 // ValidateProjectSettings validates ProjectSettings that are to be created.
@@ -73,7 +73,7 @@ func ValidateProjectSettingsStatusUpdate(settings, old *v1alpha1.ProjectSettings
 	errs = append(errs, validateNonNegative(&status.ObservedGeneration, &before.ObservedGeneration, statusPath.Child("observedGeneration"))...)
 	errs = append(errs, validateConditions(status.Conditions, before.Conditions, statusPath.Child("conditions"))...)
 	errs = append(errs, validateText(settings, old)...)
-	return append(errs, validateSize(settings, old, statusPath)...)
+	return append(errs, validateStatusSize(settings, old, status)...)
 }
 
 func validateProjectSettingsSpec(spec, old *v1alpha1.ProjectSettingsSpec) field.ErrorList {

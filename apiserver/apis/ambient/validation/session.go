@@ -65,10 +65,25 @@ func ValidateSessionStatusUpdate(session, old *v1alpha1.Session) field.ErrorList
 		statusPath.Child("agenticSession", "name"))...)
 	errs = append(errs, validateNonNegative(&status.ObservedGeneration, &before.ObservedGeneration, statusPath.Child("observedGeneration"))...)
 	errs = append(errs, validateNonNegative(status.SDKRestartCount, before.SDKRestartCount, statusPath.Child("sdkRestartCount"))...)
+	errs = append(errs, validateStatusTimes(status)...)
 	errs = append(errs, validateConditions(status.Conditions, before.Conditions, statusPath.Child("conditions"))...)
 	errs = append(errs, validateText(session, old)...)
 	errs = append(errs, validateRestoredName(session)...)
-	return append(errs, validateSize(session, old, statusPath)...)
+	return append(errs, validateStatusSize(session, old, status)...)
+}
+
+// validateStatusTimes validates the times of a status, those of its conditions aside.
+func validateStatusTimes(status *v1alpha1.SessionStatus) field.ErrorList {
+	errs := validateTime(status.StartTime, statusPath.Child("startTime"))
+	errs = append(errs, validateTime(status.CompletionTime, statusPath.Child("completionTime"))...)
+	errs = append(errs, validateTime(status.LastActivityTime, statusPath.Child("lastActivityTime"))...)
+	for i, repository := range status.Repositories {
+		errs = append(errs, validateTime(repository.ClonedAt, statusPath.Child("repositories").Index(i).Child("clonedAt"))...)
+	}
+	if status.Workflow != nil {
+		errs = append(errs, validateTime(status.Workflow.AppliedAt, statusPath.Child("workflow", "appliedAt"))...)
+	}
+	return errs
 }
 
 var restoreNamePath = field.NewPath("metadata", "annotations").Key(v1alpha1.RestoreNameAnnotation)
