@@ -67,7 +67,7 @@ func New(options Options) (*Backends, error) {
 	locks := newKeyLocks()
 
 	b.Projects = &Projects{kind: newKind[*ambientv1.Project](b.ProjectJournal, "projects", locks, b.office, writes, options), client: options.Client.Projects, translator: options.Translator}
-	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, b.office, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
+	b.Sessions = &Sessions{kind: newKind[*ambientv1.Session](b.SessionJournal, "sessions", locks, b.office, writes, options), client: options.Client.Sessions, translator: options.Translator, pending: newPendingCreates(), messages: newMessages(), foreign: options.ForeignNamespace, fallback: options.UnassignedNamespace}
 	b.Settings = &Settings{
 		kind: newKind[*ambientv1.ProjectSettings](b.SettingsJournal, "projectsettings", locks, b.office, writes, options), client: options.Client.ProjectSettings, translator: options.Translator,
 		projects: b.Projects, projectRows: map[string]*ambientv1.Project{}, settingsOf: map[string]string{},
@@ -120,6 +120,7 @@ func (b *Backends) Run(ctx context.Context) error {
 	group.Go(func() error { return b.Sessions.feed.Run(ctx) })
 	group.Go(func() error { return b.Sessions.repairForEver(ctx) })
 	group.Go(func() error { return b.Sessions.keepForEver(ctx) })
+	group.Go(func() error { return b.Sessions.storeForEver(ctx) })
 	group.Go(func() error { return b.Projects.repairForEver(ctx) })
 	group.Go(func() error { return b.Projects.keepForEver(ctx) })
 	group.Go(func() error { return b.Settings.feed.Run(ctx) })

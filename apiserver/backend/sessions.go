@@ -33,6 +33,7 @@ type Sessions struct {
 	translator *translate.Translator
 	claims     claims
 	pending    *pendingCreates
+	messages   *messages
 	// foreign tells whether a namespace exists that is neither ours nor adopted;
 	// sessions that would live there live in fallback.
 	foreign  func(namespace string) bool
@@ -199,6 +200,8 @@ func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object
 	})
 	switch {
 	case err == nil:
+		// Before anybody knows of the session, who could write messages, too.
+		s.storePrompt(ctx, row.GetMetadata().GetId(), session.Spec.Prompt)
 		s.observe(ctx, row)
 		return nil
 	case unknownSince.IsZero():
@@ -206,6 +209,9 @@ func (s *Sessions) Create(ctx context.Context, key string, object runtime.Object
 	}
 	switch made, known := s.outcome(ctx, key, token, unknownSince); {
 	case made:
+		if id, _, found := s.lookup(key); found {
+			s.storePrompt(ctx, id, session.Spec.Prompt)
+		}
 		return nil
 	case known:
 		return err

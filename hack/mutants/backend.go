@@ -165,6 +165,16 @@ func backendMutants() []mutant {
 			test: "TestDecision7ARepairThatFailsForLongIsGivenUpAndTold",
 		},
 		{
+			name: "stores no prompt as a message", file: backend + "messages.go",
+			old: "if prompt == \"\" || s.messages", new: "if prompt != \"\" || s.messages",
+			test: "TestDecision30ThePromptIsTheFirstMessage",
+		},
+		{
+			name: "stores a prompt again whose first answer was lost", file: backend + "messages.go",
+			old: "\t\t\treturn nil\n\t\t}\n\t\treturn err", new: "\t\t}\n\t\treturn err",
+			test: "TestDecision30APromptIsNotStoredTwice",
+		},
+		{
 			name: "shows repairs only from the first one on", file: "apiserver/metrics.go",
 			old: "repairsTotal.WithLabelValues(action)\n\t}\n\tfor", new: "_ = action\n\t}\n\tfor",
 			tests: "hack/e2e/flow", test: "TestRulesAndDashboardMeetRealMetrics",
