@@ -33,7 +33,7 @@ func TestAProjectThatIsBeingDeletedTakesNothingNew(t *testing.T) {
 		}
 	}
 	applied := stand.KubectlFails(t, sessionManifest(project, "new"), "apply", "--server-side", "-f", "-")
-	harness.Contains(t, applied.Stderr, "Forbidden", "project "+project+" is being deleted")
+	harness.Contains(t, applied.Stderr, "Forbidden", "in project "+project+" because it is being deleted")
 
 	// Who works at the upstream itself knows nothing of that.
 	id := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "theirs", ProjectId: &project}).GetMetadata().GetId()
