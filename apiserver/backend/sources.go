@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ambient-code/ambient-kube/apiserver/feed"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
 
@@ -30,6 +31,8 @@ func (rowFacts[R]) UpdatedAt(row R) time.Time {
 }
 
 func (rowFacts[R]) NotFound(err error) bool { return status.Code(err) == codes.NotFound }
+
+func (rowFacts[R]) TooLarge(err error) bool { return upstream.TooLarge(err) }
 
 // Equal compares everything but the time of the last change, which the upstream
 // also moves when nothing changed.

@@ -21,6 +21,9 @@ type Source[R any] interface {
 	Get(ctx context.Context, id string) (R, error)
 	// NotFound tells whether an error of Get says that there is no such row.
 	NotFound(err error) bool
+	// TooLarge tells whether an error of List says that the page is too large to be
+	// received.
+	TooLarge(err error) bool
 	// Watch opens a stream of events that begins some time after the call.
 	Watch(ctx context.Context) (Stream[R], error)
 

@@ -18,6 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var (
 	errNotFound = errors.New("no such row")
 	errDown     = errors.New("the upstream is down")
+	errTooLarge = errors.New("larger than max")
 )
 
 // record is a row of the fake upstream. n counts the changes of the row; what
@@ -43,6 +44,9 @@ type upstream struct {
 	noRights                   bool            // lists are empty, Get works
 	hidden                     map[string]bool // rows that lists leave out and do not count
 	miscount                   int             // added to the total
+	limit                      int             // of the content of a page, in bytes; 0: none
+	asked                      []int           // the size of each page, probes included
+	refused                    int             // pages beyond the limit
 	mute                       bool            // changes send no events
 	hold                       bool            // events are kept in held
 	held                       []Event[record]
@@ -198,13 +202,28 @@ func (u *upstream) List(ctx context.Context, page, size int) ([]record, int, err
 	if !u.noRights {
 		total += u.miscount
 	}
+	u.asked = append(u.asked, size)
+	if size < 1 || size > 500 {
+		size = 20
+	}
 	first := min((page-1)*size, len(visible))
 	rows := slices.Clone(visible[first:min(first+size, len(visible))])
+	content := 0
+	for _, row := range rows {
+		content += len(row.content)
+	}
+	if err == nil && u.limit > 0 && content > u.limit {
+		u.refused++
+		err = errTooLarge
+	}
 	u.mu.Unlock()
 	if waited := u.wait(ctx); waited != nil {
 		return nil, 0, waited
 	}
-	return rows, total, err
+	if err != nil {
+		return nil, 0, err
+	}
+	return rows, total, nil
 }
 
 func (u *upstream) Get(ctx context.Context, id string) (record, error) {
@@ -232,6 +251,7 @@ func (u *upstream) Get(ctx context.Context, id string) (record, error) {
 }
 
 func (u *upstream) NotFound(err error) bool { return errors.Is(err, errNotFound) }
+func (u *upstream) TooLarge(err error) bool { return errors.Is(err, errTooLarge) }
 
 func (u *upstream) Watch(ctx context.Context) (Stream[record], error) {
 	u.mu.Lock()

@@ -16,7 +16,8 @@ type Options struct {
 	// Name of the kind, in metrics and logs.
 	Name string
 	// PageSize is the number of rows of one page; at most 500, above which the
-	// upstream falls back to 20. Defaults to 500.
+	// upstream falls back to 20. Pages that are too large to be received are asked
+	// for in smaller ones. Defaults to 500.
 	PageSize int
 	// MaxStaleness is the age of the last answer of the upstream above which the
 	// state is stale. Defaults to 30 s.
@@ -53,6 +54,9 @@ type Feed[R any] struct {
 	// suspects are the rows that are absent in a mass, and since when.
 	suspects map[string]time.Time
 	status   status
+
+	// pages is used by one listing after the other.
+	pages pageSize
 
 	synced   chan struct{}
 	syncOnce sync.Once
@@ -122,6 +126,8 @@ func New[R any](source Source[R], publisher Publisher[R], options Options) (*Fee
 		rows:       map[string]*held[R]{},
 		tombstones: map[string]tombstone{},
 		suspects:   map[string]time.Time{},
+		status:     status{pageSize: options.PageSize},
+		pages:      newPageSize(options.PageSize),
 		synced:     make(chan struct{}),
 		attempted:  make(chan struct{}),
 		relist:     make(chan struct{}, 1),

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -125,6 +124,7 @@ func (f *Feed[R]) list(ctx context.Context) (took time.Duration, complete bool, 
 	result, err := f.pass(ctx)
 	took = time.Since(result.began)
 	if err == nil {
+		f.tellPageSize(ctx)
 		if unconfirmed := f.settleAbsences(ctx, result); unconfirmed != nil && ctx.Err() == nil {
 			klog.FromContext(ctx).V(2).Info("Absent rows could not be confirmed", "kind", f.options.Name, "err", unconfirmed)
 		}
@@ -144,6 +144,10 @@ func (f *Feed[R]) list(ctx context.Context) (took time.Duration, complete bool, 
 type page[R any] struct {
 	rows  []R
 	total int
+	// end is the number of rows up to the end of a full page; last tells that this
+	// one is not full.
+	end  int
+	last bool
 	// basis is the clock's value from before the page was asked for.
 	basis uint64
 }
@@ -176,16 +180,16 @@ func (f *Feed[R]) pass(ctx context.Context) (passResult, error) {
 // fetchPages sends all pages of a listing, and tells the most rows that the
 // upstream counted and whether so many different ones came.
 func (f *Feed[R]) fetchPages(ctx context.Context, pages chan<- page[R]) (most int, complete bool, err error) {
-	size := f.options.PageSize
 	seen := map[string]struct{}{}
 	basis := f.now()
-	for number := 1; ; number++ {
-		rows, total, err := f.source.List(ctx, number, size)
+	f.pages.begin()
+	for offset := 0; ; {
+		fetched, err := f.fetchPage(ctx, offset)
 		if err != nil {
-			return most, false, fmt.Errorf("listing %s, page %d: %w", f.options.Name, number, err)
+			return most, false, err
 		}
-		before := len(seen)
-		for _, row := range rows {
+		before, total := len(seen), fetched.total
+		for _, row := range fetched.rows {
 			if id := f.source.ID(row); id != "" {
 				seen[id] = struct{}{}
 			}
@@ -193,13 +197,15 @@ func (f *Feed[R]) fetchPages(ctx context.Context, pages chan<- page[R]) (most in
 		most = max(most, total)
 		// The clock is read before the receiver, who takes every page, holds the lock.
 		next := f.now()
-		pages <- page[R]{rows: rows, total: total, basis: basis}
+		fetched.basis = basis
+		pages <- fetched
 		basis = next
-		// The last page is short. A full one beyond the count that holds nothing
-		// new comes from an upstream that would go on for ever.
-		if len(rows) < size || number*size >= total && len(seen) == before {
+		// A full page beyond the count that holds nothing new comes from an upstream
+		// that would go on for ever.
+		if fetched.last || fetched.end >= total && len(seen) == before {
 			return most, len(seen) == total, nil
 		}
+		offset = fetched.end
 	}
 }
 

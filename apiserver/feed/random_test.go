@@ -66,7 +66,7 @@ func (c *chaos) step() {
 		return
 	}
 	id := fmt.Sprintf("r%05d", c.random.IntN(80))
-	switch c.random.IntN(26) {
+	switch c.random.IntN(27) {
 	case 0, 1, 2, 3, 4, 5:
 		c.write(id, fmt.Sprint("content ", c.random.IntN(3)))
 	case 6, 7, 8:
@@ -125,6 +125,9 @@ func (c *chaos) step() {
 			}
 		}
 		c.database = c.exchange(maps.Clone(foreign))
+	case 26:
+		// Some two, four or six rows fit into a page, or all that are asked for.
+		c.do(func() { c.limit = c.random.IntN(4) * 20 })
 	}
 }
 
@@ -143,7 +146,7 @@ func (c *chaos) exchange(rows map[string]record) (before map[string]record) {
 	return before
 }
 
-// heal ends every fault.
+// heal ends every fault. A limit of pages is none.
 func (c *chaos) heal() {
 	if c.database != nil {
 		c.exchange(c.database)

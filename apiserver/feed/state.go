@@ -23,6 +23,9 @@ type status struct {
 	listingError error
 	// total is what the upstream counted in the last listing.
 	total int
+	// pageSize is how many rows the smallest page of the last listing that did not
+	// fail was asked for.
+	pageSize int
 	// repairs counts what the present listing corrected, repairing how many
 	// listings in a row corrected something.
 	repairs   int
@@ -73,8 +76,16 @@ func (f *Feed[R]) State() (State, string) {
 	case s.repairing > 1:
 		return Lagging, fmt.Sprintf("the last %d listings told of changes before the watch stream did", s.repairing)
 	default:
-		return Live, fmt.Sprintf("%d rows, last complete listing %s, last event %s", len(f.rows), ago(s.completeBegan), ago(s.lastEvent))
+		return Live, fmt.Sprintf("%d rows, last complete listing %s, last event %s%s", len(f.rows), ago(s.completeBegan), ago(s.lastEvent), f.slowerLocked())
 	}
+}
+
+// slowerLocked says why listings take more pages than they should.
+func (f *Feed[R]) slowerLocked() string {
+	if f.status.pageSize == f.options.PageSize {
+		return ""
+	}
+	return fmt.Sprintf("; some pages of more than %d rows are too large to be received", f.status.pageSize)
 }
 
 func ago(t time.Time) string {

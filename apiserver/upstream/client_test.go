@@ -115,8 +115,8 @@ func TestMessagesMayBeLargeToReceiveAndNotToSend(t *testing.T) {
 		t.Errorf("sending 6 MiB: %v, never sent %t", err, NeverSent(err))
 	}
 	limited := dial(t, Options{Address: address, MaxReceiveBytes: 1 << 20})
-	if err := get(t.Context(), limited); status.Code(err) != codes.ResourceExhausted || NeverSent(err) {
-		t.Errorf("receiving over the limit: %v, never sent %t", err, NeverSent(err))
+	if err := get(t.Context(), limited); status.Code(err) != codes.ResourceExhausted || NeverSent(err) || !TooLarge(err) {
+		t.Errorf("receiving over the limit: %v, never sent %t, too large %t", err, NeverSent(err), TooLarge(err))
 	}
 }
 

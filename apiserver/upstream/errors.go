@@ -76,7 +76,7 @@ func StatusError(err error, resource schema.GroupResource, name string) error {
 	if !known {
 		row = outcomes[codes.Unknown]
 	}
-	if code == codes.ResourceExhausted && strings.Contains(message, "larger than max") {
+	if isTooLarge(code, message) {
 		row = tooLarge
 	}
 	result := newStatusError(row, message, resource, name)
@@ -84,6 +84,16 @@ func StatusError(err error, resource schema.GroupResource, name string) error {
 		result.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeFieldValueInvalid, Message: message}}
 	}
 	return result
+}
+
+// TooLarge tells whether a call failed because a message was beyond a size limit,
+// ours or that of somebody between: what is asked for in smaller pieces arrives.
+func TooLarge(err error) bool { return isTooLarge(codeOf(err)) }
+
+// isTooLarge looks at the message, since the code stands for overload, too. The
+// texts are those of the library.
+func isTooLarge(code codes.Code, message string) bool {
+	return code == codes.ResourceExhausted && (strings.Contains(message, "larger than max") || strings.Contains(message, "message too large"))
 }
 
 // InvalidReference is StatusError for a call that wrote a reference to another

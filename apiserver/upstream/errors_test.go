@@ -92,6 +92,26 @@ func TestStatusErrorKeepsKubernetesErrorsAndNil(t *testing.T) {
 	}
 }
 
+func TestTooLargeIsNotOverload(t *testing.T) {
+	for message, want := range map[string]bool{
+		"grpc: received message larger than max (67108900 vs. 67108864)":           true,
+		"grpc: received message after decompression larger than max 67108864":      true,
+		"grpc: trying to send message larger than max (2147483700 vs. 2147483647)": true,
+		"grpc: message too large (4294967300 bytes)":                               true,
+		"too many requests": false,
+		"stream terminated by RST_STREAM with error code: ENHANCE_YOUR_CALM": false,
+	} {
+		if err := status.Error(codes.ResourceExhausted, message); TooLarge(err) != want || TooLarge(fmt.Errorf("listing: %w", err)) != want {
+			t.Errorf("%q counts as too large: %t", message, !want)
+		}
+	}
+	for _, err := range []error{nil, errors.New("larger than max"), status.Error(codes.InvalidArgument, "name is larger than max")} {
+		if TooLarge(err) {
+			t.Errorf("%v counts as too large", err)
+		}
+	}
+}
+
 func TestInvalidReferenceNamesTheField(t *testing.T) {
 	reference := field.NotFound(field.NewPath("spec", "parentSessionID"), "2abc")
 	err := InvalidReference(status.Error(codes.Internal, "violates foreign key"), sessions, "a", reference)

@@ -9,7 +9,7 @@ func apiserverMutants() []mutant {
 
 func feedMutants() []mutant {
 	const absence, fold, listing = "apiserver/feed/absence.go", "apiserver/feed/fold.go", "apiserver/feed/listing.go"
-	const state, stream, witness = "apiserver/feed/state.go", "apiserver/feed/stream.go", "apiserver/feed/witness.go"
+	const state, stream, witness, pages = "apiserver/feed/state.go", "apiserver/feed/stream.go", "apiserver/feed/witness.go", "apiserver/feed/pagesize.go"
 	return []mutant{
 		{
 			name: "believes an absence without a Get", file: absence,
@@ -108,6 +108,36 @@ func feedMutants() []mutant {
 			name: "takes every listing for complete", file: listing,
 			old: "return most, len(seen) == total, nil", new: "return most, true, nil",
 			test: "TestDecision1OneIncompletePassProvesNothing",
+		},
+		{
+			name: "fails for good when a page is too large", file: pages,
+			old: "case !f.source.TooLarge(err):", new: "case true:",
+			test: "TestAPageThatIsTooLargeIsReadInSmallerOnes",
+		},
+		{
+			name: "leaves rows out where the pages get smaller", file: pages,
+			old: "number := offset/size + 1", new: "number := (offset+size-1)/size + 1",
+			test: "TestAPageThatIsTooLargeIsReadInSmallerOnes",
+		},
+		{
+			name: "lists in small pages for ever", file: pages,
+			old: "p.rows, p.received, p.trying = min(2*p.rows, p.most), 0, true", new: "p.received, p.trying = 0, true",
+			test: "TestPagesGrowAgainWhenTheLargeRowsAreGone",
+		},
+		{
+			name: "tries pages that are too large again and again", file: pages,
+			old: "p.patience = min(2*p.patience, mostPatience)", new: "p.patience = leastPatience",
+			test: "TestRefusedPagesAreFew",
+		},
+		{
+			name: "is live while no listing succeeds", file: state,
+			old: "case s.listingError != nil:\n\t\treturn Lagging", new: "case s.listingError != nil && s.lastAnswer.IsZero():\n\t\treturn Lagging",
+			test: "TestAFeedWhoseListingsFailIsNotLiveHoweverFresh",
+		},
+		{
+			name: "takes overload for a message that is too large", file: "apiserver/upstream/errors.go",
+			old: "return code == codes.ResourceExhausted && (", new: "return code == codes.ResourceExhausted || (",
+			test: "TestTooLargeIsNotOverload",
 		},
 		{
 			name: "is synchronised before every row was seen", file: listing,
