@@ -20,6 +20,10 @@ import (
 // that failed for a passing reason.
 const retryAfterSeconds = 1
 
+// slotPatience bounds how long a write waits for others to end. While the upstream is
+// saturated, clients that come back wait better than requests that are held.
+const slotPatience = 5 * time.Second
+
 // kind is what the backends of all kinds have in common.
 type kind[R message] struct {
 	*index[R]
@@ -121,9 +125,9 @@ func (k *kind[R]) refreshID(ctx context.Context, id, name string) error {
 
 // call runs one writing RPC within the bounds on writes in flight.
 func (k *kind[R]) call(ctx context.Context, urgent bool, name string, rpc func(context.Context) error) error {
-	release, err := k.writes.acquire(ctx, urgent)
+	release, err := k.slot(ctx, urgent, name)
 	if err != nil {
-		return apierrors.NewTimeoutError(fmt.Sprintf("waiting for a free slot to write to the upstream: %v", err), retryAfterSeconds)
+		return err
 	}
 	defer release()
 	// As late as it can be: the process may have been paused, and another one lead.
@@ -138,6 +142,23 @@ func (k *kind[R]) call(ctx context.Context, urgent bool, name string, rpc func(c
 		return k.statusError(err, name)
 	}
 	return nil
+}
+
+// slot waits until one more write may be in flight; the returned function gives that
+// back.
+func (k *kind[R]) slot(ctx context.Context, urgent bool, name string) (release func(), err error) {
+	brief, cancel := context.WithTimeout(ctx, slotPatience)
+	defer cancel()
+	release, err = k.writes.acquire(brief, urgent)
+	switch {
+	case err == nil:
+		return release, nil
+	case ctx.Err() != nil:
+		return nil, apierrors.NewTimeoutError(fmt.Sprintf("waiting for a free slot to write to the upstream: %v", err), retryAfterSeconds)
+	default:
+		return nil, unavailable("%s %q: the upstream is saturated: as many writes as it takes are under way, and the turn of this one did not come within %s",
+			k.resource.Resource, name, slotPatience)
+	}
 }
 
 // observe folds in the answer to a write. The write has taken place, so that a

@@ -3,8 +3,15 @@ package backend
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
 
 func TestUrgentWritesGoFirstWhenASlotIsFree(t *testing.T) {
@@ -90,6 +97,36 @@ func TestASlotHandedToAWaiterThatGivesUpIsNotLost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A write that waits as long as its request may would be answered when nobody listens.
+func TestWritesAreRefusedInTimeWhileTheUpstreamIsSaturated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := kind[*ambientv1.Project]{resource: v1alpha1.Resource("projects"), writes: newLimiter(1), office: newOffice(nil)}
+		release, err := k.writes.acquire(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := 0
+		write := func(patience time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			return k.call(ctx, false, "team", func(context.Context) error { made++; return nil })
+		}
+		began := time.Now()
+		err = write(time.Minute)
+		expectUnavailable(t, "a write", err)
+		if took := time.Since(began); took != slotPatience || !strings.Contains(err.Error(), "saturated") {
+			t.Errorf("after %s: %v", took, err)
+		}
+		if err := write(time.Second); !apierrors.IsTimeout(err) {
+			t.Errorf("a write that has less time: %v", err)
+		}
+		release()
+		if err := write(time.Second); err != nil || made != 1 {
+			t.Errorf("when there is a slot again: %d writes, %v", made, err)
+		}
+	})
 }
 
 func TestWritersOfOneKeyWaitAndOthersDoNot(t *testing.T) {

@@ -223,7 +223,7 @@ func deleted(t *testing.T, test func(w *world, row *ambientv1.Session)) {
 	t.Helper()
 	inWorld(t, map[string]func(*ambientv1.Session){"1AbC": prompted, "2DeF": prompted}, func(w *world) {
 		row := w.sessions.held("1AbC")
-		if err := w.Sessions.Delete(t.Context(), SessionsPrefix+"/team/1abc", nil); err != nil {
+		if err := w.Sessions.Delete(w.t.Context(), SessionsPrefix+"/team/1abc", nil); err != nil {
 			t.Fatal(err)
 		}
 		if w.session("1abc") != nil {

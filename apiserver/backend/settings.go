@@ -156,30 +156,40 @@ func (s *Settings) Create(ctx context.Context, key string, object runtime.Object
 		current := s.translator.ProjectSettings(row, project, 0)
 		return s.write(ctx, id, row, current, settings)
 	}
+	taken, err := s.create(ctx, projectID, settings)
+	if taken {
+		// Other writes need not wait for the listing that tells why.
+		return s.taken(ctx, projectID)
+	}
+	return err
+}
+
+// create writes the rows of new settings. It tells whether it failed because the
+// upstream has settings of the project already.
+func (s *Settings) create(ctx context.Context, projectID string, settings *v1alpha1.ProjectSettings) (taken bool, err error) {
 	unlock, project, err := s.lockProject(ctx, projectID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
 	create, update, err := s.translator.ProjectSettingsCreate(settings, project)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if update != nil {
 		if err := s.projects.write(ctx, projectID, update); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return s.call(ctx, false, settings.Name, func(ctx context.Context) error {
+	err = s.call(ctx, false, settings.Name, func(ctx context.Context) error {
 		answer, err := s.client.CreateProjectSettings(ctx, create)
-		if status.Code(err) == codes.AlreadyExists {
-			return s.taken(ctx, projectID)
-		}
+		taken = status.Code(err) == codes.AlreadyExists
 		if err == nil {
 			s.observe(ctx, roundSettings(answer))
 		}
 		return err
 	})
+	return taken, err
 }
 
 // taken explains why the upstream has settings of the project already: because they

@@ -26,12 +26,17 @@ type fakeSettings struct {
 	row *ambientv1.ProjectSettings
 	// taken refuses every creation, as for a project whose settings were deleted.
 	taken bool
+	// away makes listings fail.
+	away bool
 }
 
 func (f *fakeSettings) ListProjectSettings(context.Context, *ambientv1.ListProjectSettingsRequest, ...grpc.CallOption) (*ambientv1.ListProjectSettingsResponse, error) {
 	time.Sleep(10 * time.Millisecond)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.away {
+		return nil, errCut
+	}
 	answer := &ambientv1.ListProjectSettingsResponse{Metadata: &ambientv1.ListMeta{}}
 	if f.row != nil {
 		answer.Metadata.Total, answer.Items = 1, []*ambientv1.ProjectSettings{f.row}
@@ -78,5 +83,29 @@ func TestDecision28SettingsThatWereDeletedUpstreamCannotBeMadeAgain(t *testing.T
 		if err := w.createSettings(); !apierrors.IsAlreadyExists(err) || !strings.Contains(err.Error(), "deleted upstream") {
 			t.Errorf("a creation: %v", err)
 		}
+	})
+}
+
+// That a listing has to tell why there are settings already holds no other write up.
+func TestWhoeverAwaitsAListingHoldsNothing(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.settings.mu.Lock()
+		w.settings.taken, w.settings.away = true, true
+		w.settings.mu.Unlock()
+		created := make(chan error, 1)
+		go func() { created <- w.createSettings() }()
+		w.pass(outcomePatience / 2)
+		if inFlight, waiting := w.Writes(); inFlight != 0 || waiting != 0 {
+			w.t.Errorf("%d writes are under way and %d wait", inFlight, waiting)
+		}
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+		defer cancel()
+		unlock, err := w.Projects.Lock(ctx, ProjectsPrefix+"/team")
+		if err != nil {
+			w.t.Errorf("the project: %v", err)
+		} else {
+			unlock()
+		}
+		expectUnavailable(w.t, "a creation of which nothing is known", <-created)
 	})
 }

@@ -145,6 +145,16 @@ func backendMutants() []mutant {
 			test: "TestNothingIsCreatedInAProjectThatIsBeingDeleted",
 		},
 		{
+			name: "lets writes wait for as long as the upstream is saturated", file: backend + "kind.go",
+			old: "context.WithTimeout(ctx, slotPatience)", new: "context.WithTimeout(ctx, 3600*slotPatience)",
+			test: "TestWritesAreRefusedInTimeWhileTheUpstreamIsSaturated",
+		},
+		{
+			name: "holds other writes up while it waits for a listing", file: backend + "settings.go",
+			old: "taken = status.Code(err) == codes.AlreadyExists", new: "if status.Code(err) == codes.AlreadyExists {\n\t\t\treturn s.taken(ctx, projectID)\n\t\t}",
+			test: "TestWhoeverAwaitsAListingHoldsNothing",
+		},
+		{
 			name: "undoes no lost write", file: backend + "repairs.go",
 			old: "write, lost := k.repairs.memory.Lost(id, row); lost", new: "write, lost := k.repairs.memory.Lost(id, row); lost && false",
 			tests: "hack/e2e/races", test: "TestDecision7NoAcknowledgedFieldIsLost",
