@@ -30,6 +30,46 @@ func accessMutants() []mutant {
 			test: "TestWhileARoleCannotBeChangedNobodyKeepsMoreThanTheNewOne",
 		},
 		{
+			name: "grants nothing more after a refusal", file: settings + "access.go",
+			old: "append(failed, failure{entry.field, err})\n\t\t\tcontinue\n", new: "append(failed, failure{entry.field, err})\n\t\t\treturn open, failed\n",
+			test: "TestWhatTheClusterRefusesOfOneGroupHindersNoOther",
+		},
+		{
+			name: "revokes nothing beside a refusal", file: settings + "controller.go",
+			old: "\topen, failed := c.grant(ctx, settings, held, wanted)\n", new: "\topen, failed := c.grant(ctx, settings, held, wanted)\n\tif len(failed) > 0 {\n\t\treturn failed.err()\n\t}\n",
+			test: "TestWhatTheClusterRefusesOfOneGroupHindersNoOther",
+		},
+		{
+			name: "revokes nothing more after a refused revocation", file: settings + "access.go",
+			old: "append(failed, failure{accessField, err})\n\t\t\tcontinue\n", new: "append(failed, failure{accessField, err})\n\t\t\tbreak\n",
+			test: "TestARevocationThatIsRefusedHindersNoOtherAndIsTold",
+		},
+		{
+			name: "takes the former role away where a higher one is refused", file: settings + "controller.go",
+			old: "kept(namespace, wanted, open)", new: "kept(namespace, wanted, open[:0])",
+			test: "TestARoleThatIsRefusedLeavesAsMuchOfTheFormerAsItGives",
+		},
+		{
+			name: "tells of no refused access", file: settings + "controller.go",
+			old: "if len(failed) > 0 && len(refused) == 0 {", new: "if len(failed) > 0 {",
+			test: "TestWhatTheClusterRefusesOfOneGroupHindersNoOther",
+		},
+		{
+			name: "quotes a refusal in an event", file: settings + "refused.go",
+			old: "\"%s; condition Projected says why\", f)", new: "\"%s\", f.message())",
+			test: "TestWhatTheClusterRefusesOfOneGroupHindersNoOther",
+		},
+		{
+			name: "leaves what the operator gave where its settings are refused", file: settings + "platform.go",
+			old: "failed = append(failed, failure{specField, err})", new: "return nil, failures{{specField, err}}",
+			test: "TestPlatformSettingsThatAreRefusedHinderNoRevocation",
+		},
+		{
+			name: "gives up a refused revocation when the project is gone", file: settings + "removed.go",
+			old: "len(failed) > 0 {", new: "len(failed) > 9 {",
+			test: "TestARefusedRevocationInAnAbandonedNamespaceIsTriedAgain",
+		},
+		{
 			name: "leaves a project's deletion to the brake", file: "reconciler/handlers.go",
 			old: "r.settingsPasses.ProjectDeleted(object.Name)\n", new: "",
 			test: "TestTheDeletionOfAProjectIsProofForItsSettings",

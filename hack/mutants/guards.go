@@ -78,18 +78,18 @@ func refusalMutants() []mutant {
 		},
 		{
 			name: "writes the platform's settings at every pass", file: platform,
-			old: "\tif apply {\n", new: "\tif apply || held != nil {\n",
+			old: "} else if !needed {", new: "} else if !needed && held == nil {",
 			test: "TestThePlatformsSettingsAreKeptInStep",
 		},
 		{
 			name: "fails where the platform's settings are not defined", file: platform,
-			old: "if apierrors.IsNotFound(err) {", new: "if apierrors.IsNotFound(err) && namespace == \"\" {",
+			old: "wanted); apierrors.IsNotFound(err) {", new: "wanted); apierrors.IsNotFound(err) && namespace == \"\" {",
 			test: "TestADefinitionThatWasJustRemovedIsNoFailure",
 		},
 		{
 			name: "takes access away before it gives the new", file: controller, tests: "hack/e2e/flow",
-			old:  "\tif err := c.grant(ctx, settings, held, wanted); err != nil {\n\t\treturn err\n\t}\n\tif err := c.revoke(ctx, settings, held, kept(namespace, wanted, nil)); err != nil {",
-			new:  "\tif err := c.revoke(ctx, settings, held, kept(namespace, wanted, nil)); err != nil {\n\t\treturn err\n\t}\n\tif err := c.grant(ctx, settings, held, wanted); err != nil {",
+			old:  "\topen, failed := c.grant(ctx, settings, held, wanted)\n\tfailed = append(failed, c.revoke(ctx, settings, held, kept(namespace, wanted, open))...)\n",
+			new:  "\tfailed := c.revoke(ctx, settings, held, kept(namespace, wanted, nil))\n\t_, notGranted := c.grant(ctx, settings, held, wanted)\n\tfailed = append(failed, notGranted...)\n",
 			test: "TestGroupsGetAndLoseAccess",
 		},
 	}

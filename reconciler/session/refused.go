@@ -15,12 +15,31 @@ import (
 // refuses.
 const longestRefusal = 1000
 
-// unlessRefused notes an error that says that the cluster refuses the AgenticSession,
-// by a quota, a policy or its definition, and returns any other. The first is for the
-// people of the session, and may last until they do something.
-func (p *pass) unlessRefused(err error) error {
+// Refused tells whether an error says that the cluster refuses an object, by a quota, a
+// policy or its definition. That is for people to know, and may last until they do
+// something.
+func Refused(err error) bool {
 	refused := apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
-	if !refused || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+	return refused && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}
+
+// Answer returns the words in which the cluster refused an object.
+func Answer(refused error) string {
+	message := refused.Error()
+	var answer apierrors.APIStatus
+	if errors.As(refused, &answer) {
+		message = answer.Status().Message
+	}
+	if len(message) > longestRefusal {
+		message = strings.ToValidUTF8(message[:longestRefusal], "") + " …"
+	}
+	return message
+}
+
+// unlessRefused notes an error that says that the cluster refuses the AgenticSession,
+// and returns any other.
+func (p *pass) unlessRefused(err error) error {
+	if !Refused(err) {
 		return err
 	}
 	p.refused = err
@@ -29,14 +48,7 @@ func (p *pass) unlessRefused(err error) error {
 
 // refusal says how the AgenticSession was refused, in the words of the cluster.
 func (p *pass) refusal() *status.Projection {
-	message := p.refused.Error()
-	var answer apierrors.APIStatus
-	if errors.As(p.refused, &answer) {
-		message = answer.Status().Message
-	}
-	if len(message) > longestRefusal {
-		message = strings.ToValidUTF8(message[:longestRefusal], "") + " …"
-	}
+	message := Answer(p.refused)
 	if p.resource == nil {
 		return p.without(v1alpha1.ReasonRefused, message)
 	}

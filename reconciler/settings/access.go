@@ -52,21 +52,31 @@ func missing(held []*rbacv1.RoleBinding, wanted []entry) []entry {
 }
 
 // grant makes the bindings that are missing, and sets right those that are not as
-// they should be.
-func (c *Controller) grant(ctx context.Context, settings *v1alpha1.ProjectSettings, held []*rbacv1.RoleBinding, wanted []entry) error {
-	options := metav1.ApplyOptions{FieldManager: agenticsession.FieldManager, Force: true}
+// they should be. It returns the entries (open) for which that failed, and how: one
+// hinders none of the others.
+func (c *Controller) grant(ctx context.Context, settings *v1alpha1.ProjectSettings, held []*rbacv1.RoleBinding, wanted []entry) (open []entry, failed failures) {
 	for _, entry := range missing(held, wanted) {
-		if standing := named(held, entry.name()); standing != nil && standing.RoleRef != roleRef(entry.access.Role) {
-			// The role of a binding can't be changed.
-			if err := c.remove(ctx, standing); err != nil {
-				return err
-			}
-		}
-		if _, err := c.Kube.RbacV1().RoleBindings(settings.Namespace).Apply(ctx, entry.binding, options); err != nil {
-			return fmt.Errorf("applying RoleBinding %s/%s: %w", settings.Namespace, entry.name(), err)
+		if err := c.bind(ctx, held, entry); err != nil {
+			open, failed = append(open, entry), append(failed, failure{entry.field, err})
+			continue
 		}
 		klog.FromContext(ctx).Info("Access granted", "binding", entry.name())
 		c.Events.Eventf(settings, corev1.EventTypeNormal, "AccessGranted", "Group %s has role %s", entry.access.GroupName, clusterRole(entry.access.Role))
+	}
+	return open, failed
+}
+
+// bind makes the binding of an entry.
+func (c *Controller) bind(ctx context.Context, held []*rbacv1.RoleBinding, entry entry) error {
+	if standing := named(held, entry.name()); standing != nil && standing.RoleRef != roleRef(entry.access.Role) {
+		// The role of a binding can't be changed.
+		if err := c.remove(ctx, standing); err != nil {
+			return err
+		}
+	}
+	namespace, options := *entry.binding.Namespace, metav1.ApplyOptions{FieldManager: agenticsession.FieldManager, Force: true}
+	if _, err := c.Kube.RbacV1().RoleBindings(namespace).Apply(ctx, entry.binding, options); err != nil {
+		return fmt.Errorf("applying RoleBinding %s/%s: %w", namespace, entry.name(), err)
 	}
 	return nil
 }
@@ -83,7 +93,7 @@ func kept(namespace string, wanted, open []entry) func(*rbacv1.RoleBinding) bool
 	for _, entry := range open {
 		delete(granted, entry.name())
 		for _, role := range roles[slices.Index(roles, entry.access.Role):] {
-			lesser := newEntry(namespace, v1alpha1.GroupAccess{GroupName: entry.access.GroupName, Role: role})
+			lesser := newEntry(namespace, entry.field, v1alpha1.GroupAccess{GroupName: entry.access.GroupName, Role: role})
 			instead[lesser.name()] = lesser
 		}
 	}
@@ -96,22 +106,24 @@ func kept(namespace string, wanted, open []entry) func(*rbacv1.RoleBinding) bool
 // nothing keeps no binding.
 func nothing(*rbacv1.RoleBinding) bool { return false }
 
-// revoke removes those of our bindings that don't stay. The settings are nil if they
-// are gone.
-func (c *Controller) revoke(ctx context.Context, settings *v1alpha1.ProjectSettings, held []*rbacv1.RoleBinding, stays func(*rbacv1.RoleBinding) bool) error {
+// revoke removes those of our bindings that don't stay: one that can't be removed
+// hinders none of the others. The settings are nil if they are gone.
+func (c *Controller) revoke(ctx context.Context, settings *v1alpha1.ProjectSettings, held []*rbacv1.RoleBinding, stays func(*rbacv1.RoleBinding) bool) failures {
+	var failed failures
 	for _, binding := range held {
 		if stays(binding) {
 			continue
 		}
 		if err := c.remove(ctx, binding); err != nil {
-			return err
+			failed = append(failed, failure{accessField, err})
+			continue
 		}
 		klog.FromContext(ctx).Info("Access revoked", "binding", binding.Name)
 		if settings != nil {
 			c.Events.Eventf(settings, corev1.EventTypeNormal, "AccessRevoked", "Group %s no longer has role %s", binding.Annotations[groupAnnotation], binding.RoleRef.Name)
 		}
 	}
-	return nil
+	return failed
 }
 
 func (c *Controller) remove(ctx context.Context, binding *rbacv1.RoleBinding) error {

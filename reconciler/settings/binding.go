@@ -25,6 +25,9 @@ const (
 // holds no more than a part of it.
 const groupAnnotation = "ambient.io/group"
 
+// accessField is the path of the entries that give access.
+const accessField = "spec.groupAccess"
+
 // roles are the roles that settings may give, each of which gives more than the next.
 // Any other text is not a role: it must never become the name of a ClusterRole.
 var roles = []string{"admin", "edit", "view"}
@@ -55,13 +58,15 @@ func roleRef(role string) rbacv1.RoleRef {
 	return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole(role)}
 }
 
-// entry is an entry of settings that gives access, with the RoleBinding that gives it.
+// entry is an entry of settings that gives access, with its path and the RoleBinding
+// that gives it.
 type entry struct {
+	field   string
 	access  v1alpha1.GroupAccess
 	binding *applyrbacv1.RoleBindingApplyConfiguration
 }
 
-func newEntry(namespace string, access v1alpha1.GroupAccess) entry {
+func newEntry(namespace, field string, access v1alpha1.GroupAccess) entry {
 	role := roleRef(access.Role)
 	binding := applyrbacv1.RoleBinding(bindingName(access.GroupName, access.Role), namespace).
 		WithLabels(map[string]string{
@@ -71,7 +76,7 @@ func newEntry(namespace string, access v1alpha1.GroupAccess) entry {
 		WithAnnotations(map[string]string{groupAnnotation: access.GroupName}).
 		WithRoleRef(applyrbacv1.RoleRef().WithAPIGroup(role.APIGroup).WithKind(role.Kind).WithName(role.Name)).
 		WithSubjects(applyrbacv1.Subject().WithAPIGroup(rbacv1.GroupName).WithKind(rbacv1.GroupKind).WithName(access.GroupName))
-	return entry{access: access, binding: binding}
+	return entry{field: field, access: access, binding: binding}
 }
 
 // name returns the name of the entry's RoleBinding.
@@ -83,13 +88,14 @@ func entries(namespace string, access []v1alpha1.GroupAccess) ([]entry, []string
 	var wanted []entry
 	var refused []string
 	for i, given := range access {
+		field := fmt.Sprintf("%s[%d]", accessField, i)
 		switch {
 		case !slices.Contains(roles, given.Role):
-			refused = append(refused, fmt.Sprintf("spec.groupAccess[%d].role %q", i, given.Role))
+			refused = append(refused, fmt.Sprintf("%s.role %q", field, given.Role))
 		case given.GroupName == "":
-			refused = append(refused, fmt.Sprintf("spec.groupAccess[%d].groupName", i))
+			refused = append(refused, field+".groupName")
 		case !slices.Contains(access[:i], given):
-			wanted = append(wanted, newEntry(namespace, given))
+			wanted = append(wanted, newEntry(namespace, field, given))
 		}
 	}
 	return wanted, refused

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,12 +15,6 @@ import (
 	"github.com/ambient-code/ambient-kube/apiserver/client/versioned"
 	"github.com/ambient-code/ambient-kube/reconciler/project"
 	"github.com/ambient-code/ambient-kube/reconciler/session"
-)
-
-// Reasons of the conditions Ready and Projected of ProjectSettings.
-const (
-	reasonGranted = "AccessGranted"
-	reasonRefused = "RoleRefused"
 )
 
 const (
@@ -110,33 +103,25 @@ func (c *Controller) shown(namespace string) (*v1alpha1.ProjectSettings, error) 
 	return nil, nil
 }
 
-// project makes the cluster say what the settings say.
+// project makes the cluster say what the settings say. What fails hinders nothing
+// else: what the cluster refuses of one group may stay so for long, and must not keep
+// the access of another.
 func (c *Controller) project(ctx context.Context, settings *v1alpha1.ProjectSettings) error {
 	namespace := settings.Namespace
-	wanted, refused := entries(namespace, settings.Spec.GroupAccess)
+	wanted, unknown := entries(namespace, settings.Spec.GroupAccess)
 	held, err := c.held(namespace)
 	if err != nil {
 		return err
 	}
-	if err := c.grant(ctx, settings, held, wanted); err != nil {
-		return err
+	open, failed := c.grant(ctx, settings, held, wanted)
+	failed = append(failed, c.revoke(ctx, settings, held, kept(namespace, wanted, open))...)
+	omitted, notMirrored := c.mirror(ctx, namespace, settings)
+	failed = append(failed, notMirrored...)
+	refused := failed.refused()
+	if len(failed) > 0 && len(refused) == 0 {
+		return failed.err()
 	}
-	if err := c.revoke(ctx, settings, held, kept(namespace, wanted, nil)); err != nil {
-		return err
-	}
-	omitted, err := c.mirror(ctx, namespace, settings)
-	if err != nil {
-		return err
-	}
-	if len(refused) > 0 {
-		message := fmt.Sprintf("Only the roles %s can be given; nothing is granted for %s.", strings.Join(roles, ", "), strings.Join(refused, ", "))
-		return c.report(ctx, settings, project.Refused, reasonRefused, message)
-	}
-	message := fmt.Sprintf("%d groups have access.", len(settings.Spec.GroupAccess))
-	if len(omitted) > 0 {
-		message += fmt.Sprintf(" The platform's settings have no place for %s.", strings.Join(omitted, ", "))
-	}
-	return c.report(ctx, settings, project.Ready, reasonGranted, message)
+	return errors.Join(failed.err(), c.report(ctx, settings, concluded(settings, unknown, omitted, refused)))
 }
 
 // hold grants nothing while there is an obstacle. What was taken away is revoked all
@@ -144,25 +129,25 @@ func (c *Controller) project(ctx context.Context, settings *v1alpha1.ProjectSett
 // while it was. In one that ends, nothing is done any more.
 func (c *Controller) hold(ctx context.Context, settings *v1alpha1.ProjectSettings, obstacle session.Obstacle) (time.Duration, error) {
 	namespace := settings.Namespace
-	var failure error
+	var failed failures
 	if !c.Gate.Terminating(namespace) {
 		held, err := c.held(namespace)
 		if err != nil {
 			return 0, err
 		}
 		wanted, _ := entries(namespace, settings.Spec.GroupAccess)
-		failure = c.revoke(ctx, settings, held, kept(namespace, wanted, missing(held, wanted)))
+		failed = c.revoke(ctx, settings, held, kept(namespace, wanted, missing(held, wanted)))
 	}
 	again := time.Duration(0)
 	switch {
 	case !obstacle.Transient:
 		c.unobstructed(namespace)
 	case c.obstructedFor(namespace) < patience:
-		return waiting, failure
+		return waiting, failed.err()
 	default:
 		again = rest
 	}
-	return again, errors.Join(failure, c.report(ctx, settings, verdict(obstacle), obstacle.Reason, obstacle.Message))
+	return again, errors.Join(failed.err(), c.report(ctx, settings, obstructed(obstacle, failed.refused())))
 }
 
 // obstructedFor returns for how long a transient obstacle has been in the way.
@@ -180,13 +165,4 @@ func (c *Controller) unobstructed(namespace string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	delete(c.obstructed, namespace)
-}
-
-// verdict says whether an obstacle goes away without anybody's help, as a namespace
-// does that is being deleted: it is made again.
-func verdict(obstacle session.Obstacle) project.Verdict {
-	if obstacle.Transient || obstacle.Reason == project.ReasonTerminating {
-		return project.OnItsWay
-	}
-	return project.Refused
 }

@@ -23,6 +23,9 @@ var PlatformResource = schema.GroupVersionResource{Group: "vteam.ambient-code", 
 // PlatformName is the name that the platform's settings have in every namespace.
 const PlatformName = "projectsettings"
 
+// specField is the path of all that the platform's settings say, too.
+const specField = "spec"
+
 // providers are those that the platform's definition allows.
 var providers = []string{"github", "gitlab"}
 
@@ -79,18 +82,18 @@ func platformSettings(namespace string, spec *v1alpha1.ProjectSettingsSpec) (*un
 
 // mirror keeps the platform's settings in step with ours, which are nil if they
 // are gone: what we never wrote is then left alone. It returns the fields that
-// the platform's settings have no place for.
+// the platform's settings have no place for, and what failed.
 //
 // The operator makes RoleBindings from its settings and never removes one: those
 // that its settings no longer ask for are removed here, or else access would not
-// be revoked.
-func (c *Controller) mirror(ctx context.Context, namespace string, settings *v1alpha1.ProjectSettings) ([]string, error) {
+// be revoked, also where the platform's settings could not be written.
+func (c *Controller) mirror(ctx context.Context, namespace string, settings *v1alpha1.ProjectSettings) ([]string, failures) {
 	if !c.Platform.Installed() {
 		return nil, nil
 	}
 	held, err := c.Platform.Held(namespace)
 	if err != nil {
-		return nil, fmt.Errorf("looking up the platform's settings in %s: %w", namespace, err)
+		return nil, failures{{specField, fmt.Errorf("looking up the platform's settings in %s: %w", namespace, err)}}
 	}
 	spec := &v1alpha1.ProjectSettingsSpec{}
 	if settings != nil {
@@ -99,37 +102,52 @@ func (c *Controller) mirror(ctx context.Context, namespace string, settings *v1a
 		return nil, nil
 	}
 	wanted, omitted := platformSettings(namespace, spec)
-	apply := held == nil
+	var failed failures
+	if err := c.write(ctx, held, wanted); apierrors.IsNotFound(err) {
+		// The definition was just removed; when it is back, a new pass is made.
+		return nil, nil
+	} else if err != nil {
+		failed = append(failed, failure{specField, err})
+	}
+	return omitted, append(failed, c.clear(ctx, namespace, settings, spec)...)
+}
+
+// write applies the platform's settings, if they are not as wanted.
+func (c *Controller) write(ctx context.Context, held, wanted *unstructured.Unstructured) error {
+	namespace := wanted.GetNamespace()
 	if held != nil {
-		if apply, err = agenticsession.NeedsApply(held, wanted); err != nil {
-			return nil, fmt.Errorf("comparing the platform's settings in %s: %w", namespace, err)
+		if needed, err := agenticsession.NeedsApply(held, wanted); err != nil {
+			return fmt.Errorf("comparing the platform's settings in %s: %w", namespace, err)
+		} else if !needed {
+			return nil
 		}
 	}
-	if apply {
-		err := c.Platform.Apply(ctx, wanted)
-		if apierrors.IsNotFound(err) {
-			// The definition was just removed; when it is back, a new pass is made.
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("applying the platform's settings in %s: %w", namespace, err)
-		}
-		klog.FromContext(ctx).Info("The platform's settings are in step", "namespace", namespace)
+	if err := c.Platform.Apply(ctx, wanted); err != nil {
+		return fmt.Errorf("applying the platform's settings in %s: %w", namespace, err)
 	}
+	klog.FromContext(ctx).Info("The platform's settings are in step", "namespace", namespace)
+	return nil
+}
+
+// clear removes what the operator made from settings that said something else than
+// spec. The settings are nil if they are gone.
+func (c *Controller) clear(ctx context.Context, namespace string, settings *v1alpha1.ProjectSettings, spec *v1alpha1.ProjectSettingsSpec) failures {
 	leftover, err := c.leftover(namespace, spec)
 	if err != nil {
-		return nil, err
+		return failures{{accessField, err}}
 	}
+	var failed failures
 	for _, binding := range leftover {
 		if err := c.remove(ctx, binding); err != nil {
-			return nil, err
+			failed = append(failed, failure{accessField, err})
+			continue
 		}
 		klog.FromContext(ctx).Info("Access given by the operator revoked", "binding", binding.Name)
 		if settings != nil {
 			c.Events.Eventf(settings, corev1.EventTypeNormal, "AccessRevoked", "Group %s no longer has role %s", binding.Subjects[0].Name, binding.RoleRef.Name)
 		}
 	}
-	return omitted, nil
+	return failed
 }
 
 // leftover returns the RoleBindings that the operator made from settings that said

@@ -86,11 +86,10 @@ func (c *Controller) removed(ctx context.Context, settings *v1alpha1.ProjectSett
 	if !apierrors.IsNotFound(err) {
 		return 0, fmt.Errorf("asking whether the project or the settings of %s are gone: %w", namespace, err)
 	}
-	if err := c.revoke(ctx, settings, held, nothing); err != nil {
-		return 0, err
-	}
-	if _, err := c.mirror(ctx, namespace, nil); err != nil {
-		return 0, err
+	failed := c.revoke(ctx, settings, held, nothing)
+	_, notMirrored := c.mirror(ctx, namespace, nil)
+	if failed = append(failed, notMirrored...); len(failed) > 0 {
+		return 0, failed.err()
 	}
 	c.present(namespace)
 	return 0, nil

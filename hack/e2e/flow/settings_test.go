@@ -159,13 +159,7 @@ func TestAccessWrittenUpstream(t *testing.T) {
 	awaitRoles(t, project, "d")
 	awaitRoles(t, project, "e", "view")
 	awaitPlatformSettings(t, project, `{"groupAccess":[{"groupName":"a","role":"view"},{"groupName":"b","role":"edit"},{"groupName":"c","role":"admin"},{"groupName":"e","role":"view"}],"inactivityTimeoutSeconds":86400}`)
-	harness.Eventually(t, "the settings say that a role was refused", func() error {
-		held, err := stand.Ambient.AmbientV1alpha1().ProjectSettings(project).Get(t.Context(), "settings", metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		return hasCondition(held.Status.Conditions, "Projected", metav1.ConditionFalse, "RoleRefused")
-	})
+	awaitSettings(t, project, metav1.ConditionFalse, "RoleRefused")
 	for _, event := range bindings.all() {
 		if role := text(event.Object.(*unstructured.Unstructured), "roleRef", "name"); !strings.HasPrefix(role, "ambient-project-") {
 			t.Errorf("a binding to %s was made", role)

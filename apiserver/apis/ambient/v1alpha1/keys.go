@@ -69,7 +69,7 @@ const (
 	// ReasonBaselineMissing: the record that tells old from new sessions is lost.
 	ReasonBaselineMissing = "BaselineMissing"
 	// ReasonRefused: a quota, a policy or its definition refuses the AgenticSession as
-	// the Session wants it.
+	// the Session wants it, or the access that ProjectSettings give.
 	ReasonRefused = "Refused"
 )
 
