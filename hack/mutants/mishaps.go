@@ -3,7 +3,7 @@ package main
 // mishapMutants break what holds when a request fails, a person meddles or a process
 // ends at the worst moment.
 func mishapMutants() []mutant {
-	const session = "reconciler/session/"
+	const session, diff = "reconciler/session/", "reconciler/agenticsession/diff.go"
 	return []mutant{
 		{
 			name: "makes again what vanished before it was recorded", file: session + "look.go",
@@ -24,6 +24,21 @@ func mishapMutants() []mutant {
 			name: "takes an AgenticSession that lost its label before it was recorded for lost", file: session + "confirm.go",
 			old: "recorded = unnamed\n", new: "recorded = p.session.Status.AgenticSession\n",
 			test: "TestAnUnlabelledAgenticSessionIsNotLostBeforeItIsRecorded",
+		},
+		{
+			name: "takes a push that somebody switched on for a default", file: diff,
+			old: "!asked && (!known || value != byDefault)", new: "!asked && (!known || value != byDefault && value != true)",
+			test: "TestWhenAnApplyIsNeeded",
+		},
+		{
+			name: "leaves to others what they changed and changed back", file: diff, tests: "reconciler/session",
+			old: " || !ownsAll(owned, wanted), nil", new: ", nil",
+			test: "TestWhatWasChangedAndChangedBackIsOursAgain",
+		},
+		{
+			name: "tells of edits that nobody made", file: session + "act.go",
+			old: "case applied.GetResourceVersion() == p.resource.GetResourceVersion():", new: "case applied.GetResourceVersion() == \"\":",
+			test: "TestAnApplyThatChangesNothingIsNoNews",
 		},
 	}
 }

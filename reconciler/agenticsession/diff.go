@@ -7,23 +7,27 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
+// itemDefaults are what the definitions fill into the items of lists, by the name of
+// the list.
+var itemDefaults = map[string]map[string]any{
+	"repos": {"autoPush": false, "branch": "main"},
+}
+
 // NeedsApply tells whether applying desired would change live: a field of ours
-// is missing or has another value, or we still own a field that is no longer
-// desired.
+// is missing, has another value or has become somebody else's, or we still own a
+// field that is no longer desired.
 func NeedsApply(live, desired *unstructured.Unstructured) (bool, error) {
-	if !contains(live.Object, withoutIdentity(desired.Object)) {
+	wanted := withoutIdentity(desired.Object)
+	if !contains(live.Object, wanted) {
 		return true, nil
 	}
 	owned, err := ownedFields(live)
 	if err != nil {
 		return false, err
 	}
-	if owned != nil {
-		return ownsMore(owned, desired.Object), nil
-	}
 	// Values alone don't make the fields ours: without ownership a later removal
 	// would not reach the object.
-	return true, nil
+	return ownsMore(owned, desired.Object) || !ownsAll(owned, wanted), nil
 }
 
 func withoutIdentity(object map[string]any) map[string]any {
@@ -35,8 +39,7 @@ func withoutIdentity(object map[string]any) map[string]any {
 }
 
 // contains tells whether live holds every field of desired. Objects are compared
-// field by field; lists, which are atomic here, item by item, where an item may
-// hold more than was desired because the definition fills in defaults.
+// field by field, and may hold fields of others beside; lists are atomic here.
 func contains(live, desired any) bool {
 	switch desired := desired.(type) {
 	case nil:
@@ -47,18 +50,11 @@ func contains(live, desired any) bool {
 			return len(desired) == 0 && live == nil
 		}
 		for key, value := range desired {
-			if !contains(live[key], value) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		live, isList := live.([]any)
-		if !isList || len(live) != len(desired) {
-			return false
-		}
-		for i := range desired {
-			if !contains(live[i], desired[i]) {
+			if list, isList := value.([]any); isList {
+				if !sameItems(live[key], list, itemDefaults[key]) {
+					return false
+				}
+			} else if !contains(live[key], value) {
 				return false
 			}
 		}
@@ -73,6 +69,47 @@ func contains(live, desired any) bool {
 	default:
 		return equality.Semantic.DeepEqual(live, desired)
 	}
+}
+
+// sameItems tells whether live is a list of the desired items, which may hold more than
+// was desired where the definition fills in defaults.
+func sameItems(live any, desired []any, defaults map[string]any) bool {
+	items, isList := live.([]any)
+	if !isList || len(items) != len(desired) {
+		return false
+	}
+	for i := range desired {
+		if !contains(items[i], desired[i]) {
+			return false
+		}
+		item, isObject := items[i].(map[string]any)
+		wanted, wantsObject := desired[i].(map[string]any)
+		if !isObject || !wantsObject {
+			continue
+		}
+		for key, value := range item {
+			byDefault, known := defaults[key]
+			if _, asked := wanted[key]; !asked && (!known || value != byDefault) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ownsAll tells whether owned, a FieldsV1, names every value in wanted, by itself or with
+// what holds it.
+func ownsAll(owned, wanted map[string]any) bool {
+	for name, value := range wanted {
+		below, isOurs := owned[fieldPrefix+name].(map[string]any)
+		if isOurs && len(below) == 0 || value == nil {
+			continue
+		}
+		if nested, isObject := value.(map[string]any); !isObject && !isOurs || isObject && !ownsAll(below, nested) {
+			return false
+		}
+	}
+	return true
 }
 
 // ownsMore walks a FieldsV1 and tells whether it names a field that object lacks.

@@ -164,9 +164,42 @@ func fieldSet(object map[string]any, without ...string) map[string]any {
 	return set
 }
 
+// changeRepository sets a field of the first repository.
+func changeRepository(t *testing.T, object *unstructured.Unstructured, field string, value any) {
+	t.Helper()
+	repositories, _, err := unstructured.NestedSlice(object.Object, "spec", "repos")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, isObject := repositories[0].(map[string]any)
+	if !isObject {
+		t.Fatalf("the first repository is %v", repositories[0])
+	}
+	first[field] = value
+	set(t, object, repositories, "spec", "repos")
+}
+
+// disown takes a field from us, as an update by somebody else does, whatever value it
+// leaves.
+func disown(t *testing.T, object *unstructured.Unstructured, path ...string) {
+	t.Helper()
+	entries := object.GetManagedFields()
+	var owned map[string]any
+	if err := json.Unmarshal(entries[0].FieldsV1.Raw, &owned); err != nil {
+		t.Fatal(err)
+	}
+	unstructured.RemoveNestedField(owned, path...)
+	fields, err := json.Marshal(owned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries[0].FieldsV1 = &metav1.FieldsV1{Raw: fields}
+	object.SetManagedFields(entries)
+}
+
 func TestWhenAnApplyIsNeeded(t *testing.T) {
 	spec := v1alpha1.SessionSpec{
-		DisplayName: "d", TimeoutSeconds: pointer[int32](60), Environment: map[string]string{"A": "1"},
+		DisplayName: "d", TimeoutSeconds: pointer[int32](60), Environment: map[string]string{"A": "1", "C": "3"},
 		LLM:          &v1alpha1.LLMSettings{Temperature: pointer(0.0)},
 		Repositories: []v1alpha1.Repository{{URL: "u", Branch: "b"}},
 	}
@@ -178,17 +211,29 @@ func TestWhenAnApplyIsNeeded(t *testing.T) {
 		{"nothing changed", func(*unstructured.Unstructured, *v1alpha1.Session) {}, false},
 		{"defaults were filled in", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
 			set(t, live, int64(0), "spec", "inactivityTimeout")
-			repos, _, err := unstructured.NestedSlice(live.Object, "spec", "repos")
-			if err != nil {
-				t.Fatal(err)
-			}
-			first, isObject := repos[0].(map[string]any)
-			if !isObject {
-				t.Fatalf("the first repository is %v", repos[0])
-			}
-			first["autoPush"] = false
-			set(t, live, repos, "spec", "repos")
+			changeRepository(t, live, "autoPush", false)
 		}, false},
+		{"a repository is pushed to, which nobody asked for", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
+			changeRepository(t, live, "autoPush", true)
+		}, true},
+		{"a repository has a field that nothing fills in", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
+			changeRepository(t, live, "depth", int64(1))
+		}, true},
+		{"a field was changed and changed back", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
+			disown(t, live, "f:spec", "f:displayName")
+		}, true},
+		{"a list was changed and changed back", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
+			disown(t, live, "f:spec", "f:repos")
+		}, true},
+		{"a key was changed and changed back", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
+			disown(t, live, "f:spec", "f:environmentVariables", "f:A")
+		}, true},
+		{"all keys of ours were changed and changed back", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
+			disown(t, live, "f:spec", "f:environmentVariables")
+		}, true},
+		{"a label was changed and changed back", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
+			disown(t, live, "f:metadata", "f:labels", "f:team")
+		}, true},
 		{"others own a field of their own", func(live *unstructured.Unstructured, _ *v1alpha1.Session) {
 			set(t, live, "x", "spec", "environmentVariables", "B")
 			set(t, live, "x", "metadata", "labels", "theirs")

@@ -113,10 +113,14 @@ func (p *pass) project(ctx context.Context) error {
 	p.resources.remember(applied)
 	p.remember(desired.Object)
 	p.inStep = true
-	if !healed {
+	switch {
+	case applied.GetResourceVersion() == p.resource.GetResourceVersion():
+		// The platform's definition fills in other values than are known here: nobody
+		// changed anything, nor has it been.
+	case !healed:
 		p.Events.Eventf(p.session, corev1.EventTypeNormal, "Updated", "Brought AgenticSession %s in line with the Session", applied.GetName())
 		p.Events.Eventf(applied, corev1.EventTypeNormal, "Updated", "Brought in line with Session %s", p.session.Name)
-	} else {
+	default:
 		klog.FromContext(ctx).Info("AgenticSession healed", "name", applied.GetName())
 		message := fmt.Sprintf("Fields that belong to Session %s had been changed and were set back; change the Session instead", p.session.Name)
 		p.Events.Event(applied, corev1.EventTypeWarning, "Healed", message)

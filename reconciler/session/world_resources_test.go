@@ -92,6 +92,9 @@ func (w *world) ApplyResource(_ context.Context, object *unstructured.Unstructur
 			return err
 		}
 		next.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: agenticsession.FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: raw}}})
+		if w.fill != nil {
+			w.fill(next)
+		}
 		w.keep(live, next)
 		applied = w.resources[name].DeepCopy()
 		return nil

@@ -57,6 +57,8 @@ type world struct {
 	refusal error
 	// refuseNames refuses to give names back.
 	refuseNames bool
+	// fill, if set, fills in what the definition of AgenticSessions does.
+	fill func(resource *unstructured.Unstructured)
 	// outage, if set, is the answer to writes of a Session's status.
 	outage error
 	// made counts the AgenticSessions that were made, and told holds those that the

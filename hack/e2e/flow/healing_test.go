@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -86,6 +87,69 @@ func TestEditsByHandAreHealed(t *testing.T) {
 		return fmt.Errorf("none of %d events does", len(list.Items))
 	})
 	checkLaunches(t, project, map[string]launches{resource.GetName(): {Prompts: 1, Runners: 1}})
+}
+
+// A list is a value as a whole: who changes what the session leaves out of it takes it
+// from us, and so does who changes it and changes it back.
+func TestRepositoriesStayTheSessions(t *testing.T) {
+	project := stand.NewProject(t)
+	const url = "https://example.com/a.git"
+	created, err := stand.Ambient.AmbientV1alpha1().Sessions(project).Create(t.Context(), &v1alpha1.Session{
+		ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: "worker"},
+		Spec:       v1alpha1.SessionSpec{Prompt: "Say hello", Repositories: []v1alpha1.Repository{{URL: url}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := created.Status.SessionID
+	resource := running(t, id)
+	pushes := func(r *unstructured.Unstructured) bool {
+		repositories, _, err := unstructured.NestedSlice(r.Object, "spec", "repos")
+		return err == nil && len(repositories) == 1 && repositories[0].(map[string]any)["autoPush"] == true
+	}
+	edit := func(push bool) {
+		t.Helper()
+		patchResource(t, resource, fmt.Sprintf(`{"spec":{"repos":[{"url":%q,"branch":"ambient/%s","autoPush":%t}]}}`, url, resource.GetName(), push))
+	}
+	edit(true)
+	awaitResourceState(t, id, "is not pushed from", func(r *unstructured.Unstructured) bool { return !pushes(r) && owns(r, "spec", "repos") })
+
+	terminate(t, stand.Stack.Reconciler)
+	edit(true)
+	edit(false)
+	harness.Restart(t, stand.Stack.Reconciler)
+	healed := awaitResourceState(t, id, "is the session's again", func(r *unstructured.Unstructured) bool { return !pushes(r) && owns(r, "spec", "repos") })
+
+	// Nothing is left to do for whoever looks next.
+	terminate(t, stand.Stack.Reconciler)
+	harness.Restart(t, stand.Stack.Reconciler)
+	running(t, stand.NewSession(t, project, "later").Status.SessionID)
+	if after := running(t, id); after.GetResourceVersion() != healed.GetResourceVersion() {
+		t.Errorf("version %s of the AgenticSession became %s: %v", healed.GetResourceVersion(), after.GetResourceVersion(), after.GetManagedFields())
+	}
+
+	stand.Kubectl(t, "patch", "sessions.ambient.io", "worker", "-n", project, "--type=merge", "-p", `{"spec":{"repositories":null}}`)
+	awaitResourceState(t, id, "has no repository", func(r *unstructured.Unstructured) bool {
+		_, found, err := unstructured.NestedSlice(r.Object, "spec", "repos")
+		return err == nil && !found
+	})
+}
+
+// owns tells whether the reconciler has applied the field.
+func owns(resource *unstructured.Unstructured, path ...string) bool {
+	for i := range path {
+		path[i] = "f:" + path[i]
+	}
+	for _, entry := range resource.GetManagedFields() {
+		var owned map[string]any
+		if entry.Operation != metav1.ManagedFieldsOperationApply || entry.Manager != "ambient-kube-reconciler" || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned) != nil {
+			continue
+		}
+		if _, found, err := unstructured.NestedMap(owned, path...); found && err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func TestDecision20ALostAgenticSessionIsNotRunAgainUnasked(t *testing.T) {
