@@ -176,6 +176,7 @@ func TestDecision16DeletingANamespaceDeletesNothingUnasked(t *testing.T) {
 	harness.Contains(t, refusal.Stderr, "guards the project's sessions")
 	refusal = stand.KubectlFails(t, "", "label", "namespace", project, "--overwrite", "ambient-code.io/managed-by=somebody")
 	harness.Contains(t, refusal.Stderr, "was made for its project")
+	checkNoDetour(t, before)
 	if row := stand.Upstream.Session(t, id); row.GetPhase() != string(v1alpha1.SessionRunning) {
 		t.Errorf("the session is %s", row.GetPhase())
 	}
@@ -200,6 +201,42 @@ func TestDecision16DeletingANamespaceDeletesNothingUnasked(t *testing.T) {
 	next := stand.NewSession(t, project, "next").Status.SessionID
 	running(t, next)
 	checkLaunches(t, project, map[string]launches{strings.ToLower(next): {Prompts: 1, Runners: 1}})
+}
+
+// checkNoDetour checks that no subresource of a project's namespace, which can write
+// metadata, too, takes the labels off that guard it, and that what subresources are for
+// goes on.
+func checkNoDetour(t *testing.T, namespace *corev1.Namespace) {
+	t.Helper()
+	name, namespaces := namespace.Name, stand.Kubernetes.CoreV1().Namespaces()
+	for label, refusal := range map[string]string{projectLabel: "guards the project's sessions", "ambient-code.io/managed-by": "was made for its project"} {
+		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:null}}}`, label)
+		harness.Contains(t, stand.KubectlFails(t, "", "patch", "namespace", name, "--subresource=status", "--type=merge", "-p", patch).Stderr, refusal)
+		bare := getNamespace(t, name)
+		// Whatever was written to it meanwhile.
+		bare.ResourceVersion = ""
+		delete(bare.Labels, label)
+		if _, err := namespaces.UpdateStatus(t.Context(), bare, metav1.UpdateOptions{}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), refusal) {
+			t.Errorf("an update of the status without %s: %v", label, err)
+		}
+		if _, err := namespaces.Finalize(t.Context(), bare, metav1.UpdateOptions{}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), refusal) {
+			t.Errorf("a finalization without %s: %v", label, err)
+		}
+	}
+	if held := getNamespace(t, name); !maps.Equal(held.Labels, namespace.Labels) {
+		t.Errorf("the labels are %v, and were %v", held.Labels, namespace.Labels)
+	}
+
+	stand.Kubectl(t, "patch", "namespace", name, "--subresource=status", "--type=merge", "-p",
+		`{"status":{"conditions":[{"type":"Example","status":"True","reason":"ByHand","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`)
+	held := getNamespace(t, name)
+	if len(held.Status.Conditions) != 1 {
+		t.Errorf("the conditions are %v", held.Status.Conditions)
+	}
+	held.ResourceVersion = ""
+	if _, err := namespaces.Finalize(t.Context(), held, metav1.UpdateOptions{}); err != nil {
+		t.Errorf("a finalization that keeps the labels: %v", err)
+	}
 }
 
 // A namespace can begin to end without the guard, as under an older version: the
