@@ -56,6 +56,18 @@ func newInformers(c *clients) *informers {
 	}
 }
 
+// presentSessions returns a function that asks for the resourceVersion of the Sessions
+// as they are now.
+func presentSessions(c *clients) func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		list, err := c.ambient.AmbientV1alpha1().Sessions(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1})
+		if err != nil {
+			return "", fmt.Errorf("listing sessions: %w", err)
+		}
+		return list.ResourceVersion, nil
+	}
+}
+
 // named returns the informers with the names of what they watch.
 func (i *informers) named() map[string]cache.SharedIndexInformer {
 	return map[string]cache.SharedIndexInformer{

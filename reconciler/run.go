@@ -23,6 +23,7 @@ import (
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
 	"github.com/ambient-code/ambient-kube/reconciler/baseline"
 	"github.com/ambient-code/ambient-kube/reconciler/brake"
+	"github.com/ambient-code/ambient-kube/reconciler/freshness"
 	"github.com/ambient-code/ambient-kube/reconciler/project"
 	"github.com/ambient-code/ambient-kube/reconciler/queue"
 	"github.com/ambient-code/ambient-kube/reconciler/session"
@@ -180,7 +181,9 @@ func newRun(o Options, c *clients, cluster string, registry *prometheus.Registry
 		Client:   session.NewClient(c.ambient, c.dynamic),
 		Sessions: r.informers.sessions.GetIndexer(), Resources: r.informers.resources.GetIndexer(),
 		Gate: r.gate, Starts: r.baseline, Events: r.events, Coalesce: o.Coalesce, Now: time.Now,
-		Brake: r.guard.brake("agenticsessions", objectLimits, func() int { return len(r.informers.resources.GetStore().ListKeys()) }),
+		Freshness: freshness.NewBarrier(presentSessions(c), r.informers.sessions.GetStore().LastStoreSyncResourceVersion, time.Now),
+		Busy:      func() bool { return r.sessions.Waiting() > 0 },
+		Brake:     r.guard.brake("agenticsessions", objectLimits, func() int { return len(r.informers.resources.GetStore().ListKeys()) }),
 	})
 	r.platform = newPlatform(c, r.informers.operatorBindings.GetIndexer())
 	r.platform.changed = func(namespace string) { r.settings.Add(namespace) }

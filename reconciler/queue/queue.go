@@ -94,6 +94,9 @@ func (q *Queue[K]) AddAfter(key K, pause time.Duration) {
 	q.items.AddAfter(key, pause)
 }
 
+// Waiting returns how many keys wait for a worker.
+func (q *Queue[K]) Waiting() int { return q.items.Len() }
+
 // Age returns how long the key that has been unsettled longest has been so: 0
 // when all is done.
 func (q *Queue[K]) Age() time.Duration {

@@ -46,8 +46,7 @@ func (p *pass) create(ctx context.Context) error {
 	p.omitted, p.inStep = desired.Omitted, true
 	p.remember(desired.Object)
 	klog.FromContext(ctx).Info("AgenticSession made", "name", name)
-	p.Events.Eventf(p.session, corev1.EventTypeNormal, "Projected", "Made AgenticSession %s", name)
-	p.Events.Eventf(created, corev1.EventTypeNormal, "Projected", "Made for Session %s", p.session.Name)
+	p.noteCreation(created)
 	return p.take(created)
 }
 

@@ -2,10 +2,13 @@ package session
 
 import (
 	"context"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/klog/v2"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
 	"github.com/ambient-code/ambient-kube/reconciler/phase"
 )
@@ -34,11 +37,11 @@ func (p *pass) confirm(ctx context.Context, decision phase.Decision) (bool, erro
 	if p.resource != nil {
 		return p.confirmPresent(ctx)
 	}
-	session, err := p.Client.GetSession(ctx, p.session.Namespace, p.session.Name)
+	session, err := p.current(ctx, decision)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	if err != nil {
+	if err != nil || session == nil {
 		return false, err
 	}
 	if KeyOfSession(session) != p.key || session.DeletionTimestamp != nil {
@@ -51,6 +54,32 @@ func (p *pass) confirm(ctx context.Context, decision phase.Decision) (bool, erro
 		return true, nil
 	}
 	return true, p.find(ctx)
+}
+
+const (
+	// youth is how long a session that nobody has acted on is new, by the upstream's
+	// clock.
+	youth = time.Minute
+	// freshEnough is how long ago a state of the API server may be that counts as
+	// current for a new session, and freshPatience how long is waited for it.
+	freshEnough, freshPatience = 250 * time.Millisecond, 2 * time.Second
+)
+
+// current returns the Session as the API server holds it, nil if it holds none. For new
+// sessions, which may come by the thousand, it is the informer's once that is known to
+// lag behind no more: nobody but us records that an AgenticSession was made, so that no
+// word of the upstream, which a read of one Session asks, could say that this one was.
+func (p *pass) current(ctx context.Context, decision phase.Decision) (*v1alpha1.Session, error) {
+	if p.Freshness == nil || decision.Action != phase.Create || p.named() != "" || p.Now().Sub(p.session.CreationTimestamp.Time) > youth {
+		return p.Client.GetSession(ctx, p.session.Namespace, p.session.Name)
+	}
+	bounded, cancel := context.WithTimeout(ctx, freshPatience)
+	defer cancel()
+	if err := p.Freshness.Await(bounded, p.Now().Add(-freshEnough)); err != nil {
+		klog.FromContext(ctx).V(2).Info("How current the informer is can't be told, the Session is read", "err", err)
+		return p.Client.GetSession(ctx, p.session.Namespace, p.session.Name)
+	}
+	return p.Controller.session(p.key)
 }
 
 func (p *pass) confirmPresent(ctx context.Context) (bool, error) {

@@ -47,9 +47,20 @@ type Brake interface {
 	Present(name string)
 }
 
+// Freshness knows how current the informer of Sessions is.
+type Freshness interface {
+	// Await returns nil once the informer holds all that the API server held at the
+	// moment, or later; an error if that can't be known before the context ends.
+	Await(ctx context.Context, moment time.Time) error
+}
+
 // Options are what a Controller is made of.
 type Options struct {
 	Client Client
+	// Freshness may be nil: then Sessions are read one by one.
+	Freshness Freshness
+	// Busy tells whether further sessions wait for a pass; nil: none ever do.
+	Busy func() bool
 	// Sessions and Resources are the informers' stores, with Indexers.
 	Sessions, Resources cache.Indexer
 	Gate                Gate
@@ -78,6 +89,10 @@ type Controller struct {
 	// made holds the AgenticSessions that were made or seen and that their Sessions
 	// don't name yet.
 	made map[Key]v1alpha1.AgenticSessionReference
+	// creations are the AgenticSessions that were made and not told of yet, and
+	// lastCreation is when the last one was made.
+	creations    map[Key]creation
+	lastCreation time.Time
 	// applied is the configuration that was last applied for a session.
 	applied map[Key]*unstructured.Unstructured
 	// active is when the time of the last activity was last written.
@@ -94,6 +109,7 @@ func New(options Options) *Controller {
 		deleted:   map[Key]bool{},
 		names:     map[cache.ObjectName]string{},
 		made:      map[Key]v1alpha1.AgenticSessionReference{},
+		creations: map[Key]creation{},
 		applied:   map[Key]*unstructured.Unstructured{},
 		active:    map[Key]time.Time{},
 	}

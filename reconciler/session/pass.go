@@ -100,6 +100,9 @@ func (p *pass) act(ctx context.Context, decision phase.Decision) error {
 // report writes the Session's status, if it is not what it should be, and notes
 // on the AgenticSession what has been acknowledged.
 func (p *pass) report(ctx context.Context, decision phase.Decision) (time.Duration, error) {
+	if p.inBurst() {
+		return burstPause, nil
+	}
 	if wait := p.reports.Wait(p.key); wait > 0 && decision.Action != phase.Create {
 		return wait, nil
 	}
@@ -204,6 +207,7 @@ const ReasonNamespaceTerminating = "NamespaceTerminating"
 
 // tell leaves an event for what users would ask about.
 func (p *pass) tell(decision phase.Decision, before *v1alpha1.Session) {
+	p.tellOfCreation()
 	if p.refused != nil {
 		// What the cluster says may quote the session, which more people may not read.
 		p.Events.Event(p.session, corev1.EventTypeWarning, v1alpha1.ReasonRefused, "The cluster refuses the AgenticSession; condition Projected says why")
@@ -220,9 +224,6 @@ func (p *pass) tell(decision phase.Decision, before *v1alpha1.Session) {
 		if before.Status.Phase != p.session.Status.Phase {
 			p.Events.Eventf(p.session, corev1.EventTypeNormal, "PhaseChanged", "Phase %s, as the operator reports", p.status.Phase)
 		}
-	}
-	if len(p.omitted) > 0 && decision.Action == phase.Create {
-		p.Events.Event(p.session, corev1.EventTypeWarning, reasonUnmappable, p.projection().Message)
 	}
 }
 

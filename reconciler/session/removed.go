@@ -92,6 +92,7 @@ func (c *Controller) forget(key Key) {
 	defer c.mutex.Unlock()
 	delete(c.deleted, key)
 	delete(c.made, key)
+	delete(c.creations, key)
 	delete(c.applied, key)
 	delete(c.active, key)
 	for _, name := range []string{agenticsession.Name(key.ID), agenticsession.AlternativeName(key.ID)} {

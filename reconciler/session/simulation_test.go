@@ -255,6 +255,10 @@ func TestNothingIsLostOrRunTwiceWhateverHappens(t *testing.T) {
 			}
 			return nil
 		}
+		if seed%4 < 2 {
+			s.freshness, s.busy = &informer{world: s.world}, func() bool { return s.random.IntN(2) == 0 }
+			s.restart()
+		}
 		s.addSession("a", id, "")
 		for range 150 {
 			s.step()

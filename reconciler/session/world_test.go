@@ -65,6 +65,11 @@ type world struct {
 	// present controller was told of by an answer.
 	made int
 	told map[types.UID]bool
+	// sessionReads counts how often a single Session was read.
+	sessionReads int
+	// freshness and busy are those of the controllers.
+	freshness Freshness
+	busy      func() bool
 
 	sessionStore, resourceStore cache.Indexer
 	events                      *record.FakeRecorder
@@ -90,7 +95,7 @@ func (w *world) restart() {
 	w.events = record.NewFakeRecorder(500)
 	w.controller = New(Options{
 		Client: w, Sessions: w.sessionStore, Resources: w.resourceStore,
-		Gate: w, Starts: w, Brake: w, Events: w.events, Coalesce: 0, Now: func() time.Time { return w.now },
+		Gate: w, Starts: w, Brake: w, Events: w.events, Freshness: w.freshness, Busy: w.busy, Coalesce: 0, Now: func() time.Time { return w.now },
 	})
 	w.sync()
 }
@@ -242,6 +247,7 @@ func (w *world) request(write string, answer func() error) error {
 }
 
 func (w *world) GetSession(_ context.Context, _, name string) (session *v1alpha1.Session, err error) {
+	w.sessionReads++
 	err = w.request("", func() error {
 		if w.sessions[name] == nil {
 			return apierrors.NewNotFound(v1alpha1.Resource("sessions"), name)
