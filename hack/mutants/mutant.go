@@ -26,7 +26,7 @@ type mutant struct {
 
 func mutants() []mutant {
 	all := append(apiserverMutants(), reconcilerMutants()...)
-	return slices.Concat(all, translateMutants(), guardMutants(), leadershipMutants(), certificateMutants(), deployMutants(), gitopsMutants(), clusterMutants(), accessMutants())
+	return slices.Concat(all, translateMutants(), guardMutants(), leadershipMutants(), certificateMutants(), deployMutants(), gitopsMutants(), clusterMutants(), accessMutants(), burstMutants())
 }
 
 // testPackage returns the directory of the package whose test has to notice.
