@@ -51,6 +51,9 @@ func (d *deployment) render(ctx context.Context) ([]*unstructured.Unstructured, 
 	if err != nil {
 		return nil, err
 	}
+	if d.tag == "latest" {
+		return nil, errors.New("IMAGE_TAG=latest does not say what runs, and is another image tomorrow: name a release")
+	}
 	objects, err := d.kustomize(ctx, folder)
 	if err != nil || (d.registry == "" && d.tag == "") {
 		return objects, err

@@ -229,6 +229,9 @@ func TestRegistryAndTagAreHonoured(t *testing.T) {
 	if output, err := here.make(t.Context(), "manifests", "OVERLAY="); err == nil || !strings.Contains(output, "OVERLAY=production") {
 		t.Errorf("without an overlay: %v, want a refusal that names them\n%s", err, output)
 	}
+	if output, err := here.make(t.Context(), "manifests", "OVERLAY=production", "IMAGE_TAG=latest"); err == nil || !strings.Contains(output, "name a release") {
+		t.Errorf("with the tag latest: %v, want a refusal\n%s", err, output)
+	}
 	text := here.mustMake(t, "manifests", "OVERLAY=production", "IMAGE_TAG=")
 	for _, deployment := range deployments(t, objects(t, text)) {
 		if image := deployment.Spec.Template.Spec.Containers[0].Image; !strings.HasPrefix(image, "quay.io/ambient_code/"+deployment.Name+":v") {
