@@ -184,6 +184,10 @@ func quickestOf(times int, what func()) time.Duration {
 
 func TestCallsAreRefusedAtOnceWhileTheUpstreamHangs(t *testing.T) {
 	fake := &fakeUpstream{}
+	address, _ := fake.serve(t, "127.0.0.1:0", nil)
+	client := dial(t, Options{Address: address, Timeout: 50 * time.Millisecond})
+	// Connecting may take longer than a call has.
+	eventually(t, "a connection", func() error { return get(t.Context(), client) })
 	hang := make(chan struct{})
 	fake.respond(func(ctx context.Context, _ *ambientv1.GetSessionRequest) (*ambientv1.Session, error) {
 		select {
@@ -193,8 +197,6 @@ func TestCallsAreRefusedAtOnceWhileTheUpstreamHangs(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	})
-	address, _ := fake.serve(t, "127.0.0.1:0", nil)
-	client := dial(t, Options{Address: address, Timeout: 50 * time.Millisecond})
 	for range failureLimit {
 		if err := get(t.Context(), client); status.Code(err) != codes.DeadlineExceeded || NeverSent(err) || !Ambiguous(err) {
 			t.Fatalf("a hanging call: %v, never sent %t", err, NeverSent(err))

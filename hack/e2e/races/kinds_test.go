@@ -155,7 +155,7 @@ func TestDecision6DeletedProjectsStayDeleted(t *testing.T) {
 	for i := range projects {
 		projects[i] = stand.NewProject(t)
 	}
-	stand.Upstream.Fault(t, `{"updateWindow":"500ms"}`)
+	stand.Upstream.Fault(t, `{"updateWindow":"2s"}`)
 	before := stand.Upstream.Calls(t)["DeleteProject"]
 	var mu sync.Mutex
 	refused := 0

@@ -40,8 +40,10 @@ const (
 	atOnce = 16
 	// settled is within what time after the last write our fields must stand.
 	settled = 20 * time.Second
-	// slowStatus makes status writes slow enough that a deletion comes between.
-	slowStatus = `{"statusWindow":"500ms"}`
+	// slowStatus makes status writes slow enough that a deletion comes between; with
+	// slowerStatus even where there are few, on a machine that is busy.
+	slowStatus   = `{"statusWindow":"500ms"}`
+	slowerStatus = `{"statusWindow":"2s"}`
 	// windows make the upstream lose as the real one does: other writes that
 	// happen between its reading and saving of a row are gone.
 	windows = `{"updateWindow":"20ms","statusWindow":"20ms"}`
@@ -141,9 +143,9 @@ func writeSessionsTogether(t *testing.T, project string, ids []string, beginning
 
 // raceDeletions deletes the sessions through our API while their status is written
 // at the upstream, and returns how often our server asked for a deletion.
-func raceDeletions(t *testing.T, project string, ids []string) (asked func() int64) {
+func raceDeletions(t *testing.T, project string, ids []string, window string) (asked func() int64) {
 	t.Helper()
-	stand.Upstream.Fault(t, slowStatus)
+	stand.Upstream.Fault(t, window)
 	before := deletions(t)
 	inPairs(t, ids, func(i int, _ string) error {
 		return stand.Ambient.AmbientV1alpha1().Sessions(project).Delete(t.Context(), sessionName(i), metav1.DeleteOptions{})
@@ -163,7 +165,7 @@ func raceDeletions(t *testing.T, project string, ids []string) (asked func() int
 func TestDecision6DeletedSessionsStayDeleted(t *testing.T) {
 	project := stand.NewProject(t)
 	ids := makeSessions(t, project, few)
-	asked := raceDeletions(t, project, ids)
+	asked := raceDeletions(t, project, ids, slowerStatus)
 	harness.Within(t, settled, "no deleted row is alive", func() error {
 		if rows := stand.Upstream.SessionsIn(t, project); len(rows) > 0 {
 			return fmt.Errorf("%d are alive", len(rows))
@@ -188,7 +190,7 @@ func TestDecision6BeyondTenAMinuteAWarningIsLeft(t *testing.T) {
 	}
 	ids := makeSessions(t, project, pairs)
 	left := repairs(t, backend.RepairLeft)
-	asked := raceDeletions(t, project, ids)
+	asked := raceDeletions(t, project, ids, slowStatus)
 	var alive []*ambientv1.Session
 	harness.Eventually(t, "each deleted session that is alive has a Warning", func() error {
 		events, err := stand.Kubernetes.CoreV1().Events(project).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=DeletedAndBack,type=Warning"})
