@@ -27,13 +27,21 @@ type keeper[R message] struct {
 	queue workqueue.TypedRateLimitingInterface[string]
 
 	mu sync.Mutex
-	// lost holds these rows by id, as the upstream holds them.
-	lost map[string]R
+	// lost holds these rows by id.
+	lost map[string]loss[R]
+}
+
+// loss is a row without our record, as the upstream holds it.
+type loss[R message] struct {
+	row R
+	// malformed annotations have no place for the record: it waits until they are a
+	// JSON object again, or nothing.
+	malformed bool
 }
 
 func newKeeper[R message]() *keeper[R] {
 	limits := workqueue.NewTypedItemExponentialFailureRateLimiter[string](keepAfter, keepAtMost)
-	return &keeper[R]{queue: workqueue.NewTypedRateLimitingQueue(limits), lost: map[string]R{}}
+	return &keeper[R]{queue: workqueue.NewTypedRateLimitingQueue(limits), lost: map[string]loss[R]{}}
 }
 
 // annotated is a row with annotations, in which our record stands.
@@ -47,26 +55,33 @@ type annotated interface {
 func carry[R annotated](k *keeper[R], id string, before, after R) R {
 	kept := translate.CarryReserved(before.GetAnnotations(), after.GetAnnotations())
 	lost := kept != after.GetAnnotations()
-	k.note(id, after, lost)
 	if !lost {
+		k.noteNone(id)
 		return after
 	}
+	k.note(id, loss[R]{row: after, malformed: translate.MalformedAnnotations(after.GetAnnotations())})
 	carried := proto.Clone(after).(R)
 	columns := carried.ProtoReflect()
 	columns.Set(columns.Descriptor().Fields().ByName("annotations"), protoreflect.ValueOfString(kept))
 	return carried
 }
 
-// note notes whether the row with the id, as the upstream holds it, lost its record.
-func (k *keeper[R]) note(id string, row R, lost bool) {
+// note notes that the row with the id lost its record.
+func (k *keeper[R]) note(id string, lost loss[R]) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !lost {
-		delete(k.lost, id)
+	k.lost[id] = lost
+	if lost.malformed {
 		return
 	}
-	k.lost[id] = row
 	k.queue.AddRateLimited(id)
+}
+
+// noteNone notes that the row with the id has its record, or never had one.
+func (k *keeper[R]) noteNone(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.lost, id)
 }
 
 // forget forgets a row that is gone.
@@ -84,8 +99,16 @@ func (k *keeper[R]) withoutRecord(id string) (row R, lost bool) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	row, lost = k.lost[id]
-	return row, lost
+	found, lost := k.lost[id]
+	return found.row, lost
+}
+
+// awaits tells whether the row lost its record and has a place for it.
+func (k *keeper[R]) awaits(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	lost, found := k.lost[id]
+	return found && !lost.malformed
 }
 
 // asRead returns the row with the id as the upstream holds it, in which our record may
@@ -95,6 +118,18 @@ func (k *kind[R]) asRead(id string) (row R, found bool) {
 		return row, true
 	}
 	return k.row(id)
+}
+
+// restorable returns the row with the id and its record, if the upstream's lost it and
+// has a place for it. Under the lock that rows are published under: behind malformed
+// annotations, the record must not be sent.
+func (k *kind[R]) restorable(id string) (row R, found bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p, known := k.byID[id]; known && k.keeper.awaits(id) {
+		return p.row, true
+	}
+	return row, false
 }
 
 // keepForEver writes lost records again, until the context ends. A standby keeps
@@ -128,8 +163,8 @@ func (k *kind[R]) keep(ctx context.Context, id string) error {
 	if err := k.refreshID(ctx, id, nameOf(key)); err != nil {
 		return err
 	}
-	row, found := k.row(id)
-	if _, lost := k.keeper.withoutRecord(id); !found || !lost {
+	row, found := k.restorable(id)
+	if !found {
 		return nil
 	}
 	if err := k.send(ctx, id, nameOf(key), k.repairs.annotate(row)); err != nil {

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,7 +9,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/api/meta"
 
+	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
 	"github.com/ambient-code/ambient-kube/apiserver/translate"
 	"github.com/ambient-code/ambient-kube/apiserver/upstream/ambientv1"
 )
@@ -51,14 +54,102 @@ func TestARecordThatSomebodyWipedIsWrittenAgain(t *testing.T) {
 	})
 }
 
-func TestAnnotationsThatCannotBeReadAreLeftAlone(t *testing.T) {
-	inWorld(t, map[string]func(*ambientv1.Session){"1AbC": recorded}, func(w *world) {
-		w.sessions.save("1AbC", wipe(`{"note":`))
+const malformed = `{"note":`
+
+// held is a session that was created through us under the name "mine", with a finalizer.
+func held(row *ambientv1.Session) {
+	recorded(row)
+	row.Annotations = proto.String(`{"ambient.io/kubernetes":"{\"name\":\"mine\",\"cluster\":\"cluster\",\"finalizers\":[\"example.com/hold\"]}"}`)
+}
+
+// expectHeld fails the test unless the session goes by its name, with its finalizer,
+// and says whether its annotations can be read.
+func (w *world) expectHeld(readable bool) {
+	w.t.Helper()
+	session := w.session("mine")
+	if session == nil || w.session("1abc") != nil {
+		w.t.Fatal("the session goes by another name")
+	}
+	if !slices.Equal(session.Finalizers, []string{"example.com/hold"}) {
+		w.t.Errorf("its finalizers are %q", session.Finalizers)
+	}
+	translated := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionTranslated)
+	if (translated == nil) != readable || translated != nil && !strings.Contains(translated.Message, "annotations is not a JSON object") {
+		w.t.Errorf("Translated: %+v", translated)
+	}
+}
+
+// Annotations that are no JSON object are somebody's, and are left alone; what was
+// recorded in them is not forgotten meanwhile, and written when there is a place for it.
+func TestARecordOutlivesAnnotationsThatCannotBeRead(t *testing.T) {
+	for _, repaired := range []string{`{}`, ``, `null`, `{"note":"theirs"}`} {
+		t.Run(repaired, func(t *testing.T) {
+			inWorld(t, map[string]func(*ambientv1.Session){"1AbC": held}, func(w *world) {
+				for _, text := range []string{"not json", malformed} {
+					w.sessions.save("1AbC", wipe(text))
+					w.pass(time.Hour)
+					w.expectHeld(false)
+					if times := w.sessions.written("UpdateSession"); times != 0 || w.sessions.held("1AbC").GetAnnotations() != text {
+						t.Errorf("%d writes; upstream stands %s", times, w.sessions.held("1AbC").GetAnnotations())
+					}
+				}
+				w.expectReports()
+				w.sessions.save("1AbC", wipe(repaired))
+				w.pass(10 * time.Second)
+				w.expectHeld(true)
+				w.expectRecord(true)
+				w.expectReports(RepairRestored)
+			})
+		})
+	}
+}
+
+func TestAnnotationsThatBecomeMalformedMeanwhileAreLeftAlone(t *testing.T) {
+	inWorld(t, map[string]func(*ambientv1.Session){"1AbC": held}, func(w *world) {
+		w.sessions.save("1AbC", wipe(""))
+		w.pass(1500 * time.Millisecond)
+		w.sessions.save("1AbC", wipe(malformed))
 		w.pass(time.Hour)
-		if times := w.sessions.written("UpdateSession"); times != 0 || w.sessions.held("1AbC").GetAnnotations() != `{"note":` {
+		w.expectHeld(false)
+		if times := w.sessions.written("UpdateSession"); times != 0 {
 			t.Errorf("%d writes; upstream stands %s", times, w.sessions.held("1AbC").GetAnnotations())
 		}
+	})
+}
+
+func TestMalformedAnnotationsAreReplacedByAChangeOfMetadataOnly(t *testing.T) {
+	inWorld(t, map[string]func(*ambientv1.Session){"1AbC": held}, func(w *world) {
+		w.sessions.save("1AbC", wipe(malformed))
+		w.pass(5 * time.Second)
+		w.update("mine", func(session *v1alpha1.Session) { session.Spec.Prompt = "new" })
+		w.expectHeld(false)
+		if row := w.sessions.held("1AbC"); row.GetPrompt() != "new" || row.GetAnnotations() != malformed {
+			t.Errorf("upstream stands %v", row)
+		}
+		w.update("mine", func(session *v1alpha1.Session) { session.Labels["x"], session.Finalizers = "y", nil })
+		w.expectRecord(true)
+		if session := w.session("mine"); session == nil || len(session.Finalizers) > 0 {
+			t.Errorf("shown is %+v", session)
+		}
+		w.pass(time.Hour)
 		w.expectReports()
+	})
+}
+
+// What is compared with a revived row is what the upstream held, not what was carried on.
+func TestDecision6ARevivedRowWithMalformedAnnotationsIsDeletedAgain(t *testing.T) {
+	inWorld(t, map[string]func(*ambientv1.Session){"1AbC": recorded, "2DeF": prompted}, func(w *world) {
+		row := w.sessions.save("1AbC", wipe(malformed))
+		w.pass(5 * time.Second)
+		if err := w.Sessions.Delete(w.t.Context(), SessionsPrefix+"/team/mine", nil); err != nil {
+			t.Fatal(err)
+		}
+		w.revive(row, func(next *ambientv1.Session) { next.Phase = proto.String("Running") })
+		w.pass(5 * time.Second)
+		if w.sessions.held("1AbC") != nil {
+			t.Error("a revived row is alive")
+		}
+		w.expectReports(RepairDeleted)
 	})
 }
 

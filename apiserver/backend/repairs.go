@@ -138,7 +138,7 @@ func (k *kind[R]) wrote(ctx context.Context, id string, request proto.Message, b
 // revives it is noticed, and folds the deletion in. What it was is asked before:
 // the deletion may show before its answer.
 func (k *kind[R]) deleting(id string, call func() error) error {
-	row, found := k.row(id)
+	row, found := k.asRead(id)
 	if err := call(); err != nil {
 		return err
 	}

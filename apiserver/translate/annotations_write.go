@@ -3,6 +3,7 @@ package translate
 import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // annotationsUpdate says what may have to change in a row's annotations.
@@ -24,8 +25,8 @@ type annotationsUpdate struct {
 // Generation and hash of the spec cause no write by themselves: they ride along
 // when the row is written anyway, which sending says, or when metadata changed.
 //
-// Annotations that are not a JSON object are left alone, unless the object holds
-// something that would otherwise be lost: then they are replaced.
+// Annotations that are not a JSON object are left alone, unless somebody changes what
+// would otherwise be lost: then they are replaced.
 func (t *Translator) updateAnnotations(u annotationsUpdate, sending bool) (column string, send bool, err error) {
 	held, _ := readReserved(u.text, u.key)
 	next := held
@@ -36,7 +37,7 @@ func (t *Translator) updateAnnotations(u annotationsUpdate, sending bool) (colum
 	if !sending && len(u.changes) == 0 && equality.Semantic.DeepEqual(held, next) {
 		return "", false, nil
 	}
-	if len(u.changes) == 0 && isMalformedObject(u.text) && !next.needsHome() {
+	if len(u.changes) == 0 && MalformedAnnotations(u.text) && equality.Semantic.DeepEqual(held.wishes(), next.wishes()) {
 		return "", false, nil
 	}
 	next.Generation = nextGeneration(u.from, u.to, specHash(u.before, "") != specHash(u.after, ""))
@@ -52,23 +53,21 @@ func (t *Translator) updateAnnotations(u annotationsUpdate, sending bool) (colum
 	if len(changes) == 0 {
 		return "", false, nil
 	}
-	return editObject(u.text, changes), true, nil
+	return editObject(keepable(u.text), changes), true, nil
 }
 
-// isMalformedObject tells whether a column holds something, but no JSON object.
-func isMalformedObject(column string) bool {
-	if blank(column) {
-		return false
-	}
-	_, ok := parseObject(column)
-	return !ok
-}
-
-// needsHome tells whether something is recorded that a user asked for. What this
-// server or the reconciler can find out or ask for again does not count.
-func (r Reserved) needsHome() bool {
+// wishes returns what of the record a user asked for. What this server or the
+// reconciler can find out or ask for again does not count.
+func (r Reserved) wishes() Reserved {
 	r.ManagedFields = nil
 	r.Generation, r.SpecHash, r.Cluster = 0, "", ""
 	r.Conditions, r.ObservedGeneration, r.Namespace, r.ProjectedBy = nil, 0, "", ""
-	return !equality.Semantic.DeepEqual(r, Reserved{})
+	others := make(map[types.UID]ClusterMetadata, len(r.Others))
+	for uid, other := range r.Others {
+		if other.ManagedFields = nil; !other.empty() {
+			others[uid] = other
+		}
+	}
+	r.Others = others
+	return r
 }

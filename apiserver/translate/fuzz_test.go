@@ -167,10 +167,11 @@ func FuzzReserved(f *testing.F) {
 	f.Add(`{"ambient.io/kubernetes":"{\"name\":\"n\",\"others\":{\"x\":{}}}"}`)
 	f.Add(`{"ambient.io\/kubernetes":"{\"managedFields\":[{\"fieldsV1\":null}]}"}`)
 	f.Add(`{"ambient.io/kubernetes":"{\"name\":7,\"NAME\":\"n\",\"later\":[1, 2],\"generation\":\"x\"}"}`)
-	for _, text := range oddTexts {
+	for _, text := range append(oddTexts, "not json", "x\x00y", "x\x00{}", "{}\x00") {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, annotations string) {
+		annotations = asReceived(annotations)
 		held, found := ReadReserved(annotations)
 		if found {
 			written, err := encodeReserved(held)
@@ -183,6 +184,25 @@ func FuzzReserved(f *testing.F) {
 			}
 		}
 		want := Reserved{Name: "n", Generation: 3, Cluster: thisCluster, ClusterMetadata: metadata()}
+		if _, has := reservedValue(annotations, ReservedAnnotation); !has {
+			row := withAnnotations(CarryReserved(annotationsWith(t, "", want), annotations))
+			got, _ := ReadReserved(row.GetAnnotations())
+			same(t, "carried", got, want)
+			current := read(row)
+			for _, change := range []func(*v1alpha1.Session){
+				func(s *v1alpha1.Session) { s.Spec.Prompt = "changed" },
+				func(s *v1alpha1.Session) { s.Finalizers = nil },
+			} {
+				desired := current.DeepCopy()
+				change(desired)
+				spec, _, err := translator.SessionUpdate(row, current, desired)
+				if err != nil {
+					t.Fatal(err)
+				}
+				unmarked(t, spec)
+				same(t, "read back", read(apply(row, spec)).Finalizers, desired.Finalizers)
+			}
+		}
 		next, err := WithReserved(annotations, want)
 		if err != nil {
 			return
@@ -192,9 +212,6 @@ func FuzzReserved(f *testing.F) {
 			t.Fatalf("lost in %q", next)
 		}
 		same(t, "read back", got, want)
-		if carried := CarryReserved(next, annotations); !found && carried == annotations {
-			t.Fatalf("not carried into %q", annotations)
-		}
 	})
 }
 

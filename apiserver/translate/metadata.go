@@ -45,7 +45,9 @@ func readAnnotations(text, reservedKey string, p *problems) (map[string]string, 
 	members, ok := parseObject(text)
 	if !ok {
 		p.malformed(annotationsColumn, "a JSON object")
-		return nil, Reserved{}, reservedAbsent
+		carried, state := readReserved(text, reservedKey)
+		carried.report(annotationsColumn, reservedKey, state, p)
+		return nil, carried, state
 	}
 	var reserved Reserved
 	state := reservedAbsent

@@ -206,7 +206,7 @@ func (r randomRows) project() *ambientv1.Project {
 	}
 	reserved := Reserved{Labels: map[string]string{"a": "b"}, Generation: 4, SpecHash: ".x", Deleted: r.IntN(3) == 0}
 	reserved.set(types.UID(pick(r, thisCluster, otherCluster)), metadata())
-	if encoded, err := encodeReserved(reserved); err == nil && !isMalformedObject(row.GetAnnotations()) {
+	if encoded, err := encodeReserved(reserved); err == nil && !MalformedAnnotations(row.GetAnnotations()) {
 		row.Annotations = text(editObject(row.GetAnnotations(), []change{{names: []string{SettingsAnnotation}, value: quote(encoded)}}))
 	}
 	return row

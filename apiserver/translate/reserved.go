@@ -147,13 +147,15 @@ func reservedValue(annotationsJSON, key string) (raw string, found bool) {
 	if !mayHold(annotationsJSON, key) {
 		return "", false
 	}
-	members, ok := parseObject(annotationsJSON)
+	text := annotationsJSON
+	members, ok := parseObject(text)
 	if !ok {
-		return "", false
+		text = keepable(annotationsJSON)
+		members, _ = parseObject(text)
 	}
 	for i := len(members) - 1; i >= 0; i-- {
 		if members[i].name == key {
-			return members[i].valueText.of(annotationsJSON), true
+			return members[i].valueText.of(text), true
 		}
 	}
 	return "", false
@@ -225,32 +227,4 @@ func encodeReserved(r Reserved) (string, error) {
 		return text, nil
 	}
 	return editObject(text, kept), nil
-}
-
-// CarryReserved returns the next annotations of a row with the reserved ones of
-// the previous when somebody replaced the annotations without them. Annotations
-// that are no JSON object are returned as they are.
-func CarryReserved(previousAnnotations, nextAnnotations string) string {
-	if previousAnnotations == nextAnnotations {
-		return nextAnnotations
-	}
-	var lost []change
-	for _, key := range []string{ReservedAnnotation, SettingsAnnotation} {
-		raw, had := reservedValue(previousAnnotations, key)
-		if !had {
-			continue
-		}
-		if _, has := reservedValue(nextAnnotations, key); !has {
-			lost = append(lost, change{names: []string{key}, value: raw})
-		}
-	}
-	if len(lost) == 0 {
-		return nextAnnotations
-	}
-	if !blank(nextAnnotations) {
-		if _, ok := parseObject(nextAnnotations); !ok {
-			return nextAnnotations
-		}
-	}
-	return editObject(nextAnnotations, lost)
 }

@@ -211,7 +211,11 @@ func TestCarryReserved(t *testing.T) {
 		{"null", `{` + reserved + `}`, `null`, `{` + reserved + `}`},
 		{"one of two lost", `{` + reserved + `,` + settings + `}`, `{` + reserved + `}`, `{` + reserved + `,` + settings + `}`},
 		{"both lost", `{` + settings + `,` + reserved + `}`, `{}`, `{` + reserved + `,` + settings + `}`},
-		{"no place for it", `{` + reserved + `}`, `not json`, `not json`},
+		{"no place for it", `{` + reserved + `,"a":"b"}`, `not json`, "not json\x00{" + reserved + `}`},
+		{"none again", "not json\x00{" + reserved + `}`, `[]`, "[]\x00{" + reserved + `}`},
+		{"a place for it", "not json\x00{" + reserved + `,` + settings + `}`, `{"c":"d"}`, `{"c":"d",` + reserved + `,` + settings + `}`},
+		{"emptied after that", "not json\x00{" + settings + `}`, ``, `{` + settings + `}`},
+		{"nothing to carry on behind", `{}`, `not json`, `not json`},
 	} {
 		if got := CarryReserved(test.previous, test.next); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)

@@ -117,7 +117,7 @@ func (t *Translator) sessionSpecUpdate(row *ambientv1.Session, current, desired 
 	if changes := mapChanges(current.Labels, desired.Labels, v1alpha1.SessionIDLabel); len(changes) > 0 {
 		s.send(&request.Labels, editObject(row.GetLabels(), changes))
 	}
-	if _, restoring := desired.Annotations[v1alpha1.RestoreNameAnnotation]; restoring && isMalformedObject(row.GetAnnotations()) {
+	if _, restoring := desired.Annotations[v1alpha1.RestoreNameAnnotation]; restoring && MalformedAnnotations(row.GetAnnotations()) {
 		// What is there may be all that is left of something.
 		return nil, apierrors.NewInvalid(v1alpha1.Kind("Session"), desired.Name, field.ErrorList{field.Forbidden(
 			field.NewPath("metadata", "annotations").Key(v1alpha1.RestoreNameAnnotation), "the upstream's annotations are malformed and stay as they are")})

@@ -29,7 +29,7 @@ func (t *Translator) ProjectSettingsCreate(desired *v1alpha1.ProjectSettings, pr
 	t.takeSettings(&reserved, desired, project)
 	reserved.Generation = max(1, desired.Generation)
 	reserved.SpecHash = specHash((*settingsHash)(&desired.Spec), "")
-	if isMalformedObject(project.GetAnnotations()) && !reserved.needsHome() {
+	if MalformedAnnotations(project.GetAnnotations()) && equality.Semantic.DeepEqual(reserved.wishes(), Reserved{}) {
 		return request, nil, nil
 	}
 	onProject, err := settingsOnProject(project, reserved)
@@ -63,7 +63,7 @@ func settingsOnProject(project *ambientv1.Project, reserved Reserved) (*ambientv
 	}
 	return &ambientv1.UpdateProjectRequest{
 		Id:          project.GetMetadata().GetId(),
-		Annotations: text(editObject(project.GetAnnotations(), []change{{names: []string{SettingsAnnotation}, value: quote(encoded)}})),
+		Annotations: text(editObject(keepable(project.GetAnnotations()), []change{{names: []string{SettingsAnnotation}, value: quote(encoded)}})),
 	}, nil
 }
 

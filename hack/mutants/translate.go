@@ -35,6 +35,31 @@ func translateMutants() []mutant {
 			test: "TestWhatCannotBeWrittenOutStaysUpstream",
 		},
 		{
+			name: "forgets a record while the annotations are malformed", file: translate + "carry.go",
+			old: "return nextAnnotations + carriedBehind + editObject(\"\", lost)", new: "return nextAnnotations",
+			tests: "apiserver/backend", test: "TestARecordOutlivesAnnotationsThatCannotBeRead",
+		},
+		{
+			name: "writes a record over malformed annotations", file: "apiserver/backend/keeper.go",
+			old: "return found && !lost.malformed", new: "return found || lost.malformed",
+			test: "TestAnnotationsThatBecomeMalformedMeanwhileAreLeftAlone",
+		},
+		{
+			name: "writes over malformed annotations with each specification", file: translate + "annotations_write.go",
+			old: "equality.Semantic.DeepEqual(held.wishes(), next.wishes())", new: "equality.Semantic.DeepEqual(Reserved{}, next.wishes())",
+			test: "TestMalformedAnnotationsAreWrittenOverForWishesOnly",
+		},
+		{
+			name: "loses the record when malformed annotations are replaced", file: translate + "annotations_write.go",
+			old: "return editObject(keepable(u.text), changes), true, nil", new: "return editObject(u.text, changes), true, nil",
+			test: "TestRecordsOnAProjectAreCarriedTogether",
+		},
+		{
+			name: "takes what it carried on for the row that it deletes", file: "apiserver/backend/repairs.go",
+			old: "row, found := k.asRead(id)\n\tif err := call()", new: "row, found := k.row(id)\n\tif err := call()",
+			test: "TestDecision6ARevivedRowWithMalformedAnnotationsIsDeletedAgain",
+		},
+		{
 			name: "accepts times that no client can read", file: validation + "common.go",
 			old: "if value.IsZero() || v1alpha1.CanShow(value.Time) {", new: "if value.IsZero() || v1alpha1.CanShow(value.Time) || path != nil {",
 			test: "TestSessionStatusIsValidatedWhereItChanges",

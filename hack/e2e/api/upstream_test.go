@@ -2,6 +2,8 @@ package api
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,6 +71,79 @@ func TestMalformedColumnsBreakNoList(t *testing.T) {
 	if names, err := namesIn(t.Context(), project); err != nil || len(names) != 5 {
 		t.Errorf("listed are %v, %v", names, err)
 	}
+}
+
+// Numbers that JSON lacks, and times that no client can read, break no list and no
+// later write either.
+func TestValuesThatCannotBeWrittenOutBreakNoList(t *testing.T) {
+	t.Parallel()
+	project, temperature := newProject(t), math.Inf(1)
+	newSession(t, project, "beside")
+	id := stand.Upstream.CreateSession(t, &ambientv1.CreateSessionRequest{Name: "hot", ProjectId: &project, LlmTemperature: &temperature}).GetMetadata().GetId()
+	conditions := `[{"type":"A","status":"True","reason":"R","lastTransitionTime":"9999-12-31T23:59:59-01:00"}]`
+	if _, err := stand.Upstream.Sessions.UpdateSessionStatus(t.Context(), &ambientv1.UpdateSessionStatusRequest{Id: id, Conditions: &conditions}); err != nil {
+		t.Fatal(err)
+	}
+	name := listed(t, project, id).Name
+	harness.Eventually(t, "both are named", func() error {
+		translated := meta.FindStatusCondition(getSession(t, project, name).Status.Conditions, v1alpha1.ConditionTranslated)
+		if translated == nil || !strings.Contains(translated.Message, "llm_temperature") || !strings.Contains(translated.Message, "conditions[0].lastTransitionTime") {
+			return fmt.Errorf("condition Translated is %+v", translated)
+		}
+		return nil
+	})
+	if names, err := namesIn(t.Context(), project); err != nil || len(names) != 2 {
+		t.Errorf("listed are %v, %v", names, err)
+	}
+	stand.Kubectl(t, "patch", "sessions.ambient.io", name, "-n", project, "--type=merge", "-p", `{"spec":{"prompt":"new"}}`)
+	stand.Kubectl(t, "patch", "sessions.ambient.io", name, "-n", project, "--type=merge", "--subresource=status", "-p", `{"status":{"sdkSessionID":"new"}}`)
+	row := stand.Upstream.Session(t, id)
+	if row.GetPrompt() != "new" || row.GetSdkSessionId() != "new" || row.GetLlmTemperature() != temperature || row.GetConditions() != conditions {
+		t.Errorf("the row is %v", row)
+	}
+	if generation := getSession(t, project, name).Generation; generation != 2 {
+		t.Errorf("generation %d after one change", generation)
+	}
+}
+
+// What is recorded in annotations outlives a time in which they are no JSON object.
+func TestMetadataOutlivesMalformedAnnotations(t *testing.T) {
+	t.Parallel()
+	project := newProject(t)
+	session := newSession(t, project, "held")
+	stand.Kubectl(t, "patch", "sessions.ambient.io", "held", "-n", project, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
+	replace := func(annotations string) {
+		if _, err := stand.Upstream.Sessions.UpdateSession(t.Context(), &ambientv1.UpdateSessionRequest{Id: session.Status.SessionID, Annotations: &annotations}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(readable bool) {
+		harness.Eventually(t, fmt.Sprintf("annotations that are readable: %v", readable), func() error {
+			now := getSession(t, project, "held")
+			if now.UID != session.UID || !slices.Equal(now.Finalizers, []string{"example.com/hold"}) {
+				t.Fatalf("shown is %+v", now.ObjectMeta)
+			}
+			if (meta.FindStatusCondition(now.Status.Conditions, v1alpha1.ConditionTranslated) == nil) != readable {
+				return fmt.Errorf("the conditions are %+v", now.Status.Conditions)
+			}
+			return nil
+		})
+	}
+	replace("not json")
+	expect(false)
+	stand.Kubectl(t, "patch", "sessions.ambient.io", "held", "-n", project, "--type=merge", "-p", `{"spec":{"prompt":"new"}}`)
+	if row := stand.Upstream.Session(t, session.Status.SessionID); row.GetAnnotations() != "not json" || row.GetPrompt() != "new" {
+		t.Errorf("the row is %v", row)
+	}
+	replace(`{"note":"theirs"}`)
+	expect(true)
+	harness.Eventually(t, "the record is there again", func() error {
+		if text := stand.Upstream.Session(t, session.Status.SessionID).GetAnnotations(); !strings.Contains(text, "example.com/hold") || !strings.Contains(text, `"note":"theirs"`) {
+			return fmt.Errorf("the annotations are %s", text)
+		}
+		return nil
+	})
+	stand.Kubectl(t, "patch", "sessions.ambient.io", "held", "-n", project, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 }
 
 // A project and settings with malformed columns are served as well.
