@@ -134,11 +134,7 @@ func (g *guard) step(ctx context.Context, settled bool) error {
 	var failures []error
 	for kind, set := range pending {
 		if err := g.show(ctx, kind, set); err != nil {
-			g.mutex.Lock()
-			if _, newer := g.pending[kind]; !newer {
-				g.pending[kind] = set
-			}
-			g.mutex.Unlock()
+			g.later(kind, set)
 			failures = append(failures, err)
 		}
 	}
@@ -146,12 +142,10 @@ func (g *guard) step(ctx context.Context, settled bool) error {
 		return errors.Join(failures...)
 	}
 	waiting := false
-	for kind, brake := range g.brakes {
-		set, tripped := brake.Held()
-		if tripped && len(set.Names) == 0 && settled && brake.Release() {
-			if _, err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: nil}); err != nil {
-				return err
-			}
+	for kind, held := range g.brakes {
+		set, tripped := held.Held()
+		if tripped && len(set.Names) == 0 && settled && held.Release() {
+			g.later(kind, set)
 		}
 		if len(set.Names) == 0 || !tripped {
 			continue
@@ -167,6 +161,15 @@ func (g *guard) step(ctx context.Context, settled bool) error {
 		return nil
 	}
 	return g.answer(ctx)
+}
+
+// later shows a set in the next step, unless there is a newer one to show.
+func (g *guard) later(kind string, set brake.Set) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	if _, newer := g.pending[kind]; !newer {
+		g.pending[kind] = set
+	}
 }
 
 // answer lets go what a person has allowed.

@@ -4,6 +4,7 @@ package main
 // ends at the worst moment.
 func mishapMutants() []mutant {
 	const session, diff = "reconciler/session/", "reconciler/agenticsession/diff.go"
+	const guard = "reconciler/guard.go"
 	return []mutant{
 		{
 			name: "makes again what vanished before it was recorded", file: session + "look.go",
@@ -39,6 +40,11 @@ func mishapMutants() []mutant {
 			name: "tells of edits that nobody made", file: session + "act.go",
 			old: "case applied.GetResourceVersion() == p.resource.GetResourceVersion():", new: "case applied.GetResourceVersion() == \"\":",
 			test: "TestAnApplyThatChangesNothingIsNoNews",
+		},
+		{
+			name: "keeps the mark of a brake that let go", file: guard,
+			old: "held.Release() {\n\t\t\tg.later(kind, set)\n", new: "held.Release() {\n",
+			test: "TestTheMarkOfABrakeThatLetGoIsTakenOffInTheEnd",
 		},
 	}
 }
