@@ -96,9 +96,9 @@ func (g *guard) brake(kind string, limits brake.Limits, total func() int) *brake
 
 // restore trips the brakes that were tripped before a restart.
 func (g *guard) restore(ctx context.Context) error {
-	lease, err := g.kube.CoordinationV1().Leases(g.namespace).Get(ctx, g.name, metav1.GetOptions{})
+	lease, err := g.lease(ctx)
 	if err != nil {
-		return fmt.Errorf("reading Lease %s/%s: %w", g.namespace, g.name, err)
+		return err
 	}
 	for kind, brake := range g.brakes {
 		if lease.Annotations[heldAnnotation+kind] != "" {
@@ -127,6 +127,10 @@ func (g *guard) run(ctx context.Context) {
 }
 
 func (g *guard) step(ctx context.Context, settled bool) error {
+	// What a person says is about what they were shown, not about what is shown next.
+	if err := g.answer(ctx); err != nil {
+		return err
+	}
 	g.mutex.Lock()
 	pending := g.pending
 	g.pending = map[string]brake.Set{}
@@ -141,7 +145,6 @@ func (g *guard) step(ctx context.Context, settled bool) error {
 	if len(failures) > 0 {
 		return errors.Join(failures...)
 	}
-	waiting := false
 	for kind, held := range g.brakes {
 		set, tripped := held.Held()
 		if tripped && len(set.Names) == 0 && settled && held.Release() {
@@ -150,17 +153,13 @@ func (g *guard) step(ctx context.Context, settled bool) error {
 		if len(set.Names) == 0 || !tripped {
 			continue
 		}
-		waiting = true
 		if told := g.told[kind]; !told.IsZero() && time.Since(told) >= remindInterval {
 			if err := g.show(ctx, kind, set); err != nil {
 				return err
 			}
 		}
 	}
-	if !waiting {
-		return nil
-	}
-	return g.answer(ctx)
+	return nil
 }
 
 // later shows a set in the next step, unless there is a newer one to show.
@@ -172,34 +171,66 @@ func (g *guard) later(kind string, set brake.Set) {
 	}
 }
 
-// answer lets go what a person has allowed.
+// answer lets go what a person has allowed. Their word is taken off before it counts,
+// so that it counts once: the same set may be held back another time, and what is left
+// there would let it go unseen.
 func (g *guard) answer(ctx context.Context) error {
-	lease, err := g.kube.CoordinationV1().Leases(g.namespace).Get(ctx, g.name, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("reading Lease %s/%s: %w", g.namespace, g.name, err)
+	if !g.waiting() {
+		return nil
 	}
-	used := false
-	for _, hash := range strings.Split(lease.Annotations[allowAnnotation], ",") {
-		for kind, brake := range g.brakes {
-			if count := brake.Approve(strings.TrimSpace(hash)); count > 0 {
-				klog.FromContext(ctx).Info("Removals allowed by a person", "kind", kind, "count", count, "hash", hash)
-				g.events.Eventf(lease, corev1.EventTypeNormal, "RemovalsAllowed", "Removing %d %s, as allowed", count, kind)
-				used = true
+	lease, err := g.lease(ctx)
+	if err != nil {
+		return err
+	}
+	allowed := g.allowed(lease)
+	if len(allowed) == 0 {
+		return nil
+	}
+	if lease, err = g.annotate(ctx, map[string]*string{allowAnnotation: nil}, lease.ResourceVersion); err != nil {
+		return err
+	}
+	for kind, hash := range allowed {
+		if count := g.brakes[kind].Approve(hash); count > 0 {
+			klog.FromContext(ctx).Info("Removals allowed by a person", "kind", kind, "count", count, "hash", hash)
+			g.events.Eventf(lease, corev1.EventTypeNormal, "RemovalsAllowed", "Removing %d %s, as allowed", count, kind)
+		}
+	}
+	return nil
+}
+
+// waiting tells whether anything is held back.
+func (g *guard) waiting() bool {
+	for _, held := range g.brakes {
+		if set, tripped := held.Held(); tripped && len(set.Names) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// allowed returns the hashes that a person has allowed, by kind: those of sets that are
+// held back, and that the Lease shows.
+func (g *guard) allowed(lease *coordinationv1.Lease) map[string]string {
+	result := map[string]string{}
+	for _, word := range strings.Split(lease.Annotations[allowAnnotation], ",") {
+		for kind, held := range g.brakes {
+			set, tripped := held.Held()
+			if tripped && strings.TrimSpace(word) == set.Hash() && lease.Annotations[heldAnnotation+kind] == mark(set) {
+				result[kind] = set.Hash()
 			}
 		}
 	}
-	if !used {
-		return nil
-	}
-	_, err = g.annotate(ctx, map[string]*string{allowAnnotation: nil})
-	return err
+	return result
 }
+
+// mark is how the Lease says what is held back.
+func mark(set brake.Set) string { return fmt.Sprintf("%s %d", set.Hash(), len(set.Names)) }
 
 // show tells a person what is held back, or that nothing is any more.
 func (g *guard) show(ctx context.Context, kind string, set brake.Set) error {
 	if len(set.Names) == 0 {
 		delete(g.told, kind)
-		_, err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: nil})
+		_, err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: nil}, "")
 		return err
 	}
 	names, more := set.Names, ""
@@ -210,8 +241,7 @@ func (g *guard) show(ctx context.Context, kind string, set brake.Set) error {
 	message := fmt.Sprintf("%d %s are without their source all at once and are not removed: %s%s. If that is right: kubectl -n %s annotate lease %s %s=%s",
 		len(set.Names), kind, strings.Join(names, ", "), more, g.namespace, g.name, allowAnnotation, set.Hash())
 	klog.FromContext(ctx).Info("Removals held back", "kind", kind, "count", len(set.Names), "hash", set.Hash(), "names", set.Names)
-	value := fmt.Sprintf("%s %d", set.Hash(), len(set.Names))
-	lease, err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: &value})
+	lease, err := g.markHeld(ctx, kind, mark(set))
 	if err != nil {
 		return err
 	}
@@ -226,9 +256,36 @@ func (g *guard) show(ctx context.Context, kind string, set brake.Set) error {
 	return nil
 }
 
-// annotate sets and removes (nil) annotations of the Lease, and returns it.
-func (g *guard) annotate(ctx context.Context, annotations map[string]*string) (*coordinationv1.Lease, error) {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+// markHeld writes on the Lease what is held back of a kind, and returns it. A word of a
+// person that stands there when another set is marked was not said of that one.
+func (g *guard) markHeld(ctx context.Context, kind, value string) (*coordinationv1.Lease, error) {
+	lease, err := g.lease(ctx)
+	if err != nil {
+		return nil, err
+	}
+	annotations, version := map[string]*string{heldAnnotation + kind: &value}, ""
+	if _, stands := lease.Annotations[allowAnnotation]; stands && lease.Annotations[heldAnnotation+kind] != value {
+		annotations[allowAnnotation], version = nil, lease.ResourceVersion
+	}
+	return g.annotate(ctx, annotations, version)
+}
+
+func (g *guard) lease(ctx context.Context) (*coordinationv1.Lease, error) {
+	lease, err := g.kube.CoordinationV1().Leases(g.namespace).Get(ctx, g.name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading Lease %s/%s: %w", g.namespace, g.name, err)
+	}
+	return lease, nil
+}
+
+// annotate sets and removes (nil) annotations of the Lease, and returns it. With a
+// version it is refused if the Lease is another by now.
+func (g *guard) annotate(ctx context.Context, annotations map[string]*string, version string) (*coordinationv1.Lease, error) {
+	type metadata struct {
+		ResourceVersion string             `json:"resourceVersion,omitempty"`
+		Annotations     map[string]*string `json:"annotations"`
+	}
+	patch, err := json.Marshal(map[string]metadata{"metadata": {version, annotations}})
 	if err != nil {
 		return nil, fmt.Errorf("encoding annotations: %w", err)
 	}

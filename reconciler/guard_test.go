@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -82,6 +83,16 @@ func (h *heldBack) annotations() map[string]string {
 	return lease.Annotations
 }
 
+func (h *heldBack) allow(word string) {
+	h.t.Helper()
+	if _, err := h.annotate(h.t.Context(), map[string]*string{allowAnnotation: &word}, ""); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// thing is the set that the tests hold back.
+var thing = brake.Set{Names: []string{"a"}}
+
 // A mark that stayed would trip the brake after the next restart, for nothing.
 func TestTheMarkOfABrakeThatLetGoIsTakenOffInTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -100,6 +111,103 @@ func TestTheMarkOfABrakeThatLetGoIsTakenOffInTheEnd(t *testing.T) {
 		}
 		if !h.absent("a") {
 			t.Error("a single absence is held back")
+		}
+	})
+}
+
+// The same set may be held back another time, and nobody has been asked then.
+func TestDecision22TheWordOfAPersonCountsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeldBack(t, nil)
+		h.brake.Trip()
+		if h.absent("a") {
+			t.Fatal("the brake is tripped, and the object may be removed")
+		}
+		h.step(1)
+		h.allow(thing.Hash())
+		h.fails()
+		if h.absent("a") {
+			t.Error("the object may be removed although the word could not be taken off")
+		}
+		h.step(1)
+		if !h.absent("a") {
+			t.Error("the object may not be removed although it was allowed")
+		}
+		if word, stands := h.annotations()[allowAnnotation]; stands {
+			t.Errorf("the word %s stays", word)
+		}
+
+		h.brake.Present("a")
+		h.brake.Trip()
+		h.absent("a")
+		h.step(3)
+		if h.absent("a") {
+			t.Error("the object may be removed a second time, and nobody was asked")
+		}
+	})
+}
+
+// It was said of what is gone, and nobody had been shown what is held back now.
+func TestDecision22AnOldWordLetsNothingGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeldBack(t, map[string]string{allowAnnotation: thing.Hash()})
+		h.brake.Trip()
+		h.absent("a")
+		h.step(3)
+		if h.absent("a") {
+			t.Error("the object may be removed, and nobody was asked")
+		}
+		if left, want := h.annotations(), map[string]string{heldAnnotation + "things": mark(thing)}; !maps.Equal(left, want) {
+			t.Errorf("the annotations are %v, want %v", left, want)
+		}
+		h.allow("another, " + thing.Hash())
+		h.step(2)
+		if !h.absent("a") {
+			t.Error("the object may not be removed although it was allowed")
+		}
+		if left := h.annotations(); len(left) != 0 {
+			t.Errorf("annotations %v stay", left)
+		}
+	})
+}
+
+// What a person said of what the Lease shows counts, too, if nobody was there to hear it.
+func TestDecision22AWordIsHeardAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeldBack(t, map[string]string{allowAnnotation: thing.Hash(), heldAnnotation + "things": mark(thing)})
+		if err := h.restore(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.absent("a")
+		h.step(1)
+		if !h.absent("a") {
+			t.Error("the object may not be removed although it was allowed")
+		}
+	})
+}
+
+// What a person writes meanwhile is not taken off unread.
+func TestAWordIsTakenOffAsItWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeldBack(t, map[string]string{allowAnnotation: "old"})
+		h.brake.Trip()
+		h.absent("a")
+		h.step(1)
+		h.allow(thing.Hash())
+		h.step(1)
+		taken := 0
+		for _, action := range h.kube.Actions() {
+			patch, isPatch := action.(clienttesting.PatchAction)
+			if !isPatch || !strings.Contains(string(patch.GetPatch()), `"`+allowAnnotation+`":null`) {
+				continue
+			}
+			taken++
+			if !strings.Contains(string(patch.GetPatch()), `"resourceVersion":"7"`) {
+				t.Errorf("the patch is %s", patch.GetPatch())
+			}
+		}
+		if taken != 2 {
+			t.Errorf("%d words were taken off, want the old one and the one that counted", taken)
 		}
 	})
 }

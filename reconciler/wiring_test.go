@@ -139,7 +139,7 @@ func TestAPersonIsAskedAndAnswersOnTheLease(t *testing.T) {
 		t.Error("forgotten over a restart")
 	}
 
-	if _, err := g.annotate(ctx, map[string]*string{allowAnnotation: &hash}); err != nil {
+	if _, err := g.annotate(ctx, map[string]*string{allowAnnotation: &hash}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.step(ctx, false); err != nil {

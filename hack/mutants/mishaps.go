@@ -46,5 +46,20 @@ func mishapMutants() []mutant {
 			old: "held.Release() {\n\t\t\tg.later(kind, set)\n", new: "held.Release() {\n",
 			test: "TestTheMarkOfABrakeThatLetGoIsTakenOffInTheEnd",
 		},
+		{
+			name: "acts on a person's word that stays where it is", file: guard,
+			old: "lease.ResourceVersion); err != nil {", new: "lease.ResourceVersion); err != nil && lease != nil {",
+			test: "TestDecision22TheWordOfAPersonCountsOnce",
+		},
+		{
+			name: "acts on what a person said of another time", file: guard,
+			old: "annotations[allowAnnotation], version = nil, lease.ResourceVersion", new: "version = lease.ResourceVersion",
+			test: "TestDecision22AnOldWordLetsNothingGo",
+		},
+		{
+			name: "removes what a person was not shown yet", file: guard,
+			old: " && lease.Annotations[heldAnnotation+kind] == mark(set) {", new: " {",
+			test: "TestDecision22AnOldWordLetsNothingGo",
+		},
 	}
 }
