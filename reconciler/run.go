@@ -209,6 +209,10 @@ func (r *run) lead(ctx context.Context) error {
 	r.logger = klog.FromContext(ctx)
 	r.broadcast.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: r.clients.kube.CoreV1().Events("")})
 	defer r.broadcast.Shutdown()
+	// Not every time in the lead gets as far as running them.
+	defer r.sessions.Stop()
+	defer r.projects.Stop()
+	defer r.settings.Stop()
 
 	// What is under way outlives ctx for a while.
 	passes, endPasses := context.WithCancel(context.WithoutCancel(ctx))

@@ -61,5 +61,10 @@ func mishapMutants() []mutant {
 			old: " && lease.Annotations[heldAnnotation+kind] == mark(set) {", new: " {",
 			test: "TestDecision22AnOldWordLetsNothingGo",
 		},
+		{
+			name: "leaves queues behind that were never run", file: "reconciler/run.go",
+			old: "\tdefer r.sessions.Stop()\n", new: "",
+			test: "TestATimeInTheLeadThatEndsAtOnceLeavesNothingBehind",
+		},
 	}
 }

@@ -48,7 +48,8 @@ type Queue[K comparable] struct {
 	unsettled map[K]time.Time
 }
 
-// New returns a queue that does nothing until it is run.
+// New returns a queue that works on nothing until it is run. It must be stopped in any
+// case.
 func New[K comparable](options Options, reconcile Reconcile[K]) *Queue[K] {
 	limiter := &backoff[K]{
 		base:     options.BaseDelay,
@@ -121,9 +122,13 @@ func (q *Queue[K]) Run(ctx, work context.Context) {
 		})
 	}
 	<-ctx.Done()
-	q.items.ShutDown()
+	q.Stop()
 	workers.Wait()
 }
+
+// Stop ends what a queue does of its own from the moment it is made, also if it was never
+// run. What is added afterwards is ignored. It may be called again.
+func (q *Queue[K]) Stop() { q.items.ShutDown() }
 
 func (q *Queue[K]) next(ctx, work context.Context) bool {
 	key, shutdown := q.items.Get()

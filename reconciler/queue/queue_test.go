@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 )
 
 // start runs a queue until the test ends.
@@ -35,6 +36,28 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		case <-deadline:
 			t.Fatalf("waited in vain: %s", what)
 		}
+	}
+}
+
+func TestAStoppedQueueLeavesNothingBehind(t *testing.T) {
+	reconcile := func(context.Context, string) (time.Duration, error) { return 0, nil }
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for name, use := range map[string]func(q *Queue[string]){
+		"never run":        func(*Queue[string]) {},
+		"run":              func(q *Queue[string]) { q.Run(ended, context.Background()) },
+		"stopped before":   (*Queue[string]).Stop,
+		"with keys in it":  func(q *Queue[string]) { q.Add("now"); q.AddAfter("later", time.Hour) },
+		"run when stopped": func(q *Queue[string]) { q.Stop(); q.Run(ended, context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := goleak.IgnoreCurrent()
+			q := New(Options{Name: "test", Workers: 2, Metrics: NewMetrics(prometheus.NewRegistry())}, reconcile)
+			use(q)
+			q.Stop()
+			q.Add("too late")
+			goleak.VerifyNone(t, before)
+		})
 	}
 }
 
