@@ -67,9 +67,9 @@ var entryStart = regexp.MustCompile(`^([IWEF]\d{4} \d\d:|time=\d{4}-|\{")`)
 var (
 	severe = regexp.MustCompile(`^([EF]\d{4} \d\d:|time=\S+ level=ERROR|\{"level":"(error|dpanic|panic|fatal)")`)
 	crash  = regexp.MustCompile(`DATA RACE|(?i:\bpanic)`)
-	// noPanic is how API servers say that a request whose client is gone ended
-	// without one.
-	noPanic = regexp.MustCompile(`panicked: false|panic-reason: <nil>`)
+	// noPanic is how API servers say that a request, one whose client is gone or, in
+	// their most verbose logs, any, ended without one.
+	noPanic = regexp.MustCompile(`panicked: false|panic-reason: <nil>|panicking=false`)
 )
 
 // startRace matches the report of a data race within the library of all API servers:

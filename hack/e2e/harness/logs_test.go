@@ -40,6 +40,8 @@ func TestForbiddenLogEntries(t *testing.T) {
 		"a panic that was caught":                   {"server", `I1123 00:19:07.187495   24224 main.go:1] "Observed a panic"`, true},
 		"a panic beside what is expected":           {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it: panic\n >", true},
 		"a request that ended without a panic":      {"server", "I1123 00:19:07.187495   24224 finisher.go:1] panicked: false, panic-reason: <nil>", false},
+		"a request that was let in and ended":       {"server", "I1123 00:19:07.187495   24224 apf_filter.go:1] Handle() => Finish() => panicking=false idle=true", false},
+		"a request that was let in and did not":     {"server", "I1123 00:19:07.187495   24224 apf_filter.go:1] Handle() => Finish() => panicking=true idle=true", true},
 		"a request that ended with a panic":         {"server", "I1123 00:19:07.187495   24224 finisher.go:1] panicked: true, panic-reason: oh", true},
 		"an allowed error":                          {"server", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", false},
 		"an allowed error of another process":       {"other", "E1123 00:19:07.187495   24224 main.go:1] expected err=<\n\tdetails of it\n >", true},
