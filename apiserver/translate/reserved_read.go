@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 )
@@ -74,7 +74,7 @@ func (r *Reserved) settle() bool {
 		}
 	}
 	return r.ClusterMetadata.settle() &&
-		(r.GenerateName == "" || len(path.ValidatePathSegmentName(r.GenerateName, true)) == 0) &&
+		(r.GenerateName == "" || len(content.IsPathSegmentPrefix(r.GenerateName)) == 0) &&
 		len(metav1validation.ValidateLabels(r.Labels, nil)) == 0 &&
 		len(apivalidation.ValidateAnnotations(r.Annotations, nil)) == 0
 }

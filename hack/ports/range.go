@@ -10,15 +10,24 @@ import (
 	"syscall"
 )
 
-// processRange returns the first of the ports from which this process chooses. It
-// holds the range until it ends.
-var processRange = sync.OnceValues(func() (first int, err error) {
-	first, held, err = takeRange(filepath.Join(os.TempDir(), "ambient-kube-ports-"+strconv.Itoa(os.Getuid())))
-	return first, err
-})
+// ownRange is the range from which this process chooses. It is locked as long as the
+// file is open, and a file that nothing refers to is closed.
+var ownRange struct {
+	once  sync.Once
+	first int
+	lock  *os.File
+	err   error
+}
 
-// held keeps the lock: a file that nothing refers to is closed.
-var held *os.File
+// processRange returns the first port of the process's range, which it takes the first
+// time and holds until the process ends.
+func processRange() (int, error) {
+	ownRange.once.Do(func() {
+		folder := filepath.Join(os.TempDir(), "ambient-kube-ports-"+strconv.Itoa(os.Getuid()))
+		ownRange.first, ownRange.lock, ownRange.err = takeRange(folder)
+	})
+	return ownRange.first, ownRange.err
+}
 
 // takeRange locks the first range that nobody holds, in a folder that all processes of
 // a user share, and returns its first port. The lock goes with the file.

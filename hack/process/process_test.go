@@ -135,7 +135,8 @@ func TestAProcessThatNeverGetsReadyIsKilled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	spec.Ready = func(context.Context) error {
-		if written, _ := os.ReadFile(pidFile); strings.HasSuffix(string(written), "\n") {
+		written, err := os.ReadFile(pidFile)
+		if err == nil && strings.HasSuffix(string(written), "\n") {
 			cancel(context.DeadlineExceeded)
 		}
 		return errors.New("too busy")
