@@ -261,12 +261,12 @@ func storageMutants() []mutant {
 		{
 			name: "lists and watches old state as current during an outage", file: "apiserver/storage/store.go",
 			old: "return s.backend.Current()", new: "return s.backend.Synced()",
-			test: "TestAnOutageRefusesOnlyWhatClaimsToBeCurrent",
+			test: "TestDecision8AnOutageRefusesOnlyWhatClaimsToBeCurrent",
 		},
 		{
 			name: "reads old state as current during an outage", file: read,
 			old: "return s.backend.Current()", new: "return s.backend.Synced()",
-			test: "TestAnOutageRefusesOnlyWhatClaimsToBeCurrent",
+			test: "TestDecision8AnOutageRefusesOnlyWhatClaimsToBeCurrent",
 		},
 		{
 			name: "shows an empty world before the first synchronisation", file: cached,

@@ -26,12 +26,12 @@ func sessionMutants() []mutant {
 		{
 			name: "sends a start request twice", file: rules,
 			old: "case sent != nil && sent.From == in.Resource.State:\n\t\treturn Decision{Action: Keep}", new: "case sent != nil && sent.From == in.Resource.State:\n\t\treturn Decision{Action: SendStart}",
-			test: "TestStartRequests",
+			test: "TestDecision19StartRequests",
 		},
 		{
 			name: "sends a stop request twice", file: rules,
 			old: "if sent == nil {", new: "if sent == nil || in.Resource.Desired == v1alpha1.SessionStopped {",
-			test: "TestStopRequests",
+			test: "TestDecision19StopRequests",
 		},
 		{
 			name: "sends a request without marking it", file: session + "act.go",
@@ -41,7 +41,7 @@ func sessionMutants() []mutant {
 		{
 			name: "starts again before the end was reported", file: rules,
 			old: "case !Acknowledged(in):", new: "case in.Resource == nil:",
-			test: "TestStartRequests",
+			test: "TestDecision19StartRequests",
 		},
 		{
 			name: "lets the run that ended undo its end", file: rules,
@@ -166,7 +166,7 @@ func sessionMutants() []mutant {
 		{
 			name: "copies keys that drive the operator", file: "reconciler/agenticsession/filter.go",
 			old: "if strings.HasPrefix(key, prefix) {", new: "if strings.HasPrefix(key, prefix) && false {",
-			test: "TestMetadata",
+			test: "TestDecision21NoKeysThatDriveOthersAreCopied",
 		},
 		{
 			name: "writes each change of a burst", file: "reconciler/status/coalesce.go",
@@ -218,7 +218,7 @@ func projectMutants() []mutant {
 		{
 			name: "drops the brake", file: brake,
 			old: "if !b.tripped && !b.exceeds(now) {", new: "if !b.tripped {",
-			test: "TestHowManyPassUnasked",
+			test: "TestDecision22HowManyPassUnasked",
 		},
 		{
 			name: "forgets what the brake let pass before", file: brake,
@@ -228,7 +228,7 @@ func projectMutants() []mutant {
 		{
 			name: "removes another set than the one that a person was shown", file: brake,
 			old: "|| set.Hash() != hash {", new: "|| hash == \"\" {",
-			test: "TestAPersonLetsGoExactlyWhatWasShown",
+			test: "TestDecision22APersonLetsGoExactlyWhatWasShown",
 		},
 		{
 			name: "takes an absence for a received deletion", file: "reconciler/informers.go",
