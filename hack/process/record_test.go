@@ -92,7 +92,8 @@ func TestAPidThatWasGivenToAnotherIsStale(t *testing.T) {
 // A process that has ended, but whose parent has not waited for it, has a pid
 // and runs no more.
 func TestAZombieIsNotAlive(t *testing.T) {
-	p := start(t, newGroup(t, GroupOptions{}), shell(t, "sh -c 'exit 0' & echo hello $!; exec sleep 1000"))
+	// The child ends when its parent is no shell any more, which would take note of it.
+	p := start(t, newGroup(t, GroupOptions{}), shell(t, "sh -c 'until grep -q ^sleep /proc/$PPID/comm; do :; done' & echo hello $!; exec sleep 1000"))
 	lines, err := Tail(p.LogPath(), 1)
 	if err != nil || len(lines) != 1 {
 		t.Fatalf("got lines %q, error %v; want one", lines, err)
