@@ -98,8 +98,8 @@ func TestDecision29TheServingPortsAreOpenToAnySource(t *testing.T) {
 func TestWhatKeepsThemRunning(t *testing.T) {
 	budgets := map[string]int{}
 	for _, budget := range typed[policyv1.PodDisruptionBudget](t, "PodDisruptionBudget", "base") {
-		if budget.Spec.MaxUnavailable != nil {
-			budgets[budget.Spec.Selector.MatchLabels["app.kubernetes.io/name"]] = budget.Spec.MaxUnavailable.IntValue()
+		if budget.Spec.MinAvailable != nil {
+			budgets[budget.Spec.Selector.MatchLabels["app.kubernetes.io/name"]] = budget.Spec.MinAvailable.IntValue()
 		}
 	}
 	text := here.mustKubectl(t, "", "kustomize", filepath.Join(here.repository, "manifests", "base"))
@@ -110,7 +110,7 @@ func TestWhatKeepsThemRunning(t *testing.T) {
 	for _, deployment := range all {
 		pod := deployment.Spec.Template.Spec
 		if budgets[deployment.Name] != 1 || *deployment.Spec.Replicas != 2 {
-			t.Errorf("%s has %d replicas of which %d may be away", deployment.Name, *deployment.Spec.Replicas, budgets[deployment.Name])
+			t.Errorf("%s has %d replicas of which %d must stay", deployment.Name, *deployment.Spec.Replicas, budgets[deployment.Name])
 		}
 		if pod.Affinity == nil || pod.Affinity.PodAntiAffinity == nil || len(pod.TopologySpreadConstraints) == 0 {
 			t.Errorf("the pods of %s may all be on one node", deployment.Name)
