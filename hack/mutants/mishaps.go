@@ -4,7 +4,7 @@ package main
 // ends at the worst moment.
 func mishapMutants() []mutant {
 	const session, diff = "reconciler/session/", "reconciler/agenticsession/diff.go"
-	const guard = "reconciler/guard.go"
+	const guard, review = "reconciler/guard.go", "reconciler/webhook/review.go"
 	return []mutant{
 		{
 			name: "makes again what vanished before it was recorded", file: session + "look.go",
@@ -65,6 +65,22 @@ func mishapMutants() []mutant {
 			name: "leaves queues behind that were never run", file: "reconciler/run.go",
 			old: "\tdefer r.sessions.Stop()\n", new: "",
 			test: "TestATimeInTheLeadThatEndsAtOnceLeavesNothingBehind",
+		},
+		{
+			name: "lets slow questions keep everybody out", file: review,
+			old: "\tdata, release, err := h.intake.read(", new: "\tselect {\n\tcase h.places <- struct{}{}:\n\t\tdefer func() { <-h.places }()\n\tdefault:\n\t\thttp.Error(w, \"\", http.StatusServiceUnavailable)\n\t\treturn failed, errTooMuch\n\t}\n\tdata, release, err := h.intake.read(",
+			test: "TestSlowQuestionsKeepNobodyOut",
+		},
+		{
+			name: "lets one webhook take the places of the other", file: review,
+			old:  "\troutes := http.NewServeMux()\n\tfor path, judge := range map[string]judge{\n\t\tAgenticSessionsPath: sessions{exempt: options.Exempt}.judge,\n\t\tNamespacesPath:      namespaces{projects: options.Projects}.judge,\n\t} {\n\t\t// What is sent to one of them takes no place from the other.\n\t\thook := &webhook{judge: judge, intake: intake{most: mostIncoming}, places: make(chan struct{}, mostReviews)}\n",
+			new:  "\tplaces := make(chan struct{}, mostReviews)\n\troutes := http.NewServeMux()\n\tfor path, judge := range map[string]judge{\n\t\tAgenticSessionsPath: sessions{exempt: options.Exempt}.judge,\n\t\tNamespacesPath:      namespaces{projects: options.Projects}.judge,\n\t} {\n\t\t// What is sent to one of them takes no place from the other.\n\t\thook := &webhook{judge: judge, intake: intake{most: mostIncoming}, places: places}\n",
+			test: "TestOneWebhookTakesNoPlaceFromTheOther",
+		},
+		{
+			name: "holds any amount of what it is asked", file: "reconciler/webhook/intake.go",
+			old: "if c.intake.held.Add(int64(n)) > c.intake.most {", new: "if c.intake.held.Add(int64(n)) < 0 {",
+			test: "TestWhatIsHeldOfQuestionsIsBounded",
 		},
 	}
 }

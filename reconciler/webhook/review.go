@@ -17,8 +17,8 @@ import (
 // 1.5 MiB each, with room for what JSON adds.
 const largestReview = 16 << 20
 
-// mostReviews are judged at a time, whoever asks: kube-apiserver bears that a review
-// fails, the leader would not bear any number of large ones.
+// mostReviews of a webhook are judged at a time, whoever asks: kube-apiserver bears that
+// a review fails, the leader would not bear any number of large ones.
 const mostReviews = 16
 
 // judge returns why a request is refused, "" if it is not. An error leaves the
@@ -44,23 +44,16 @@ func RegisterMetrics(registry prometheus.Registerer) *prometheus.CounterVec {
 
 func newHandler(options Options) http.Handler {
 	reviews := RegisterMetrics(options.Registry)
-	places := make(chan struct{}, mostReviews)
 	routes := http.NewServeMux()
 	for path, judge := range map[string]judge{
 		AgenticSessionsPath: sessions{exempt: options.Exempt}.judge,
 		NamespacesPath:      namespaces{projects: options.Projects}.judge,
 	} {
+		// What is sent to one of them takes no place from the other.
+		hook := &webhook{judge: judge, intake: intake{most: mostIncoming}, places: make(chan struct{}, mostReviews)}
 		routes.HandleFunc("POST "+path, func(w http.ResponseWriter, request *http.Request) {
-			select {
-			case places <- struct{}{}:
-				defer func() { <-places }()
-			default:
-				http.Error(w, "too many reviews at a time", http.StatusServiceUnavailable)
-				reviews.WithLabelValues(path[1:], failed).Inc()
-				return
-			}
-			answer, err := answer(w, request, judge)
-			if err != nil {
+			answer, err := hook.answer(w, request)
+			if err != nil && !errors.Is(err, errTooMuch) {
 				klog.FromContext(request.Context()).Info("A review could not be answered", "webhook", path, "reason", err.Error())
 			}
 			reviews.WithLabelValues(path[1:], answer).Inc()
@@ -69,18 +62,38 @@ func newHandler(options Options) http.Handler {
 	return routes
 }
 
-// answer reads a review, judges and replies.
-func answer(w http.ResponseWriter, request *http.Request, judge judge) (string, error) {
+// webhook answers the reviews of one path.
+type webhook struct {
+	judge  judge
+	intake intake
+	places chan struct{}
+}
+
+// answer reads a review, judges and replies. Only what has been read takes a place.
+func (h *webhook) answer(w http.ResponseWriter, request *http.Request) (string, error) {
+	data, release, err := h.intake.read(http.MaxBytesReader(w, request.Body, largestReview))
+	defer release()
+	if err != nil {
+		http.Error(w, err.Error(), codeOf(err))
+		return failed, err
+	}
+	select {
+	case h.places <- struct{}{}:
+		defer func() { <-h.places }()
+	default:
+		http.Error(w, errTooMuch.Error(), codeOf(errTooMuch))
+		return failed, errTooMuch
+	}
 	var review admissionv1.AdmissionReview
-	if err := json.NewDecoder(http.MaxBytesReader(w, request.Body, largestReview)).Decode(&review); err != nil {
+	if err := json.Unmarshal(data, &review); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
-		return failed, fmt.Errorf("reading a review: %w", err)
+		return failed, fmt.Errorf("decoding a review: %w", err)
 	}
 	if review.Request == nil {
 		http.Error(w, "the review holds no request", http.StatusBadRequest)
 		return failed, errors.New("the review holds no request")
 	}
-	refusal, err := judge(request.Context(), review.Request)
+	refusal, err := h.judge(request.Context(), review.Request)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return failed, err
@@ -98,4 +111,12 @@ func answer(w http.ResponseWriter, request *http.Request, judge judge) (string, 
 		return failed, fmt.Errorf("answering a review: %w", err)
 	}
 	return said, nil
+}
+
+// codeOf returns the status code that says why a review was not read.
+func codeOf(err error) int {
+	if errors.Is(err, errTooMuch) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
 }
