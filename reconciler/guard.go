@@ -20,6 +20,7 @@ import (
 
 	"github.com/ambient-code/ambient-kube/reconciler/agenticsession"
 	"github.com/ambient-code/ambient-kube/reconciler/brake"
+	"github.com/ambient-code/ambient-kube/reconciler/session"
 )
 
 // Annotations of the Lease.
@@ -42,9 +43,6 @@ const (
 	// before a restart lets go.
 	recovery = 30 * time.Second
 )
-
-// namedAtMost is how many objects an event names.
-const namedAtMost = 20
 
 // guard asks a person about removals that a brake holds back: it shows them on
 // the Lease, in an event, in the log and in a metric, and waits for the answer.
@@ -233,13 +231,8 @@ func (g *guard) show(ctx context.Context, kind string, set brake.Set) error {
 		_, err := g.annotate(ctx, map[string]*string{heldAnnotation + kind: nil}, "")
 		return err
 	}
-	names, more := set.Names, ""
-	if len(names) > namedAtMost {
-		more = fmt.Sprintf(" and %d more", len(names)-namedAtMost)
-		names = names[:namedAtMost]
-	}
-	message := fmt.Sprintf("%d %s are without their source all at once and are not removed: %s%s. If that is right: kubectl -n %s annotate lease %s %s=%s",
-		len(set.Names), kind, strings.Join(names, ", "), more, g.namespace, g.name, allowAnnotation, set.Hash())
+	message := fmt.Sprintf("%d %s are without their source all at once and are not removed: %s. If that is right: kubectl -n %s annotate lease %s %s=%s",
+		len(set.Names), kind, session.Enumerate(set.Names), g.namespace, g.name, allowAnnotation, set.Hash())
 	klog.FromContext(ctx).Info("Removals held back", "kind", kind, "count", len(set.Names), "hash", set.Hash(), "names", set.Names)
 	lease, err := g.markHeld(ctx, kind, mark(set))
 	if err != nil {

@@ -248,8 +248,9 @@ func (p *pass) gone(err error) error {
 
 func text(value string) *string { return &value }
 
-// enumerate joins a list, and ends it early where it grows long.
-func enumerate(names []string) string {
+// Enumerate joins a list of names for people, and ends it early where it grows long: an
+// event has 1,024 characters.
+func Enumerate(names []string) string {
 	const limit = 20
 	if len(names) > limit {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:limit], ", "), len(names)-limit)

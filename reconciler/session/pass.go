@@ -16,12 +16,12 @@ import (
 
 // Pauses before a look at what is expected to change by itself.
 const (
-	// transientPause is the time given to a namespace that is being made.
-	transientPause = time.Second
-	// restPause is the time between two looks at a transient obstacle that lasts.
-	restPause = time.Minute
-	// patience is how long a transient obstacle is not worth a word.
-	patience = 15 * time.Second
+	// TransientPause is the time given to a namespace that is being made.
+	TransientPause = time.Second
+	// RestPause is the time between two looks at a transient obstacle that lasts.
+	RestPause = time.Minute
+	// Patience is how long a transient obstacle is not worth a word.
+	Patience = 15 * time.Second
 	// confirmPause is the time given to an informer that lags behind.
 	confirmPause = 500 * time.Millisecond
 )
@@ -35,8 +35,8 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 	if p.session.DeletionTimestamp != nil && p.resource == nil {
 		return 0, nil
 	}
-	if decision.Action == phase.Hold && p.obstacle.Transient && p.Now().Sub(p.session.CreationTimestamp.Time) < patience {
-		return transientPause, nil
+	if decision.Action == phase.Hold && p.obstacle.Transient && p.Now().Sub(p.session.CreationTimestamp.Time) < Patience {
+		return TransientPause, nil
 	}
 	if p.doubtful(decision) {
 		confirmed, err := p.confirm(ctx, decision)
@@ -63,7 +63,7 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 		return 0, p.refused
 	}
 	if again == 0 && p.obstacle.Transient {
-		again = restPause
+		again = RestPause
 	}
 	return again, nil
 }
@@ -195,7 +195,7 @@ func (p *pass) projection() *status.Projection {
 	case p.obstacle.Reason != "" || p.resource == nil || p.resource.GetDeletionTimestamp() != nil:
 		return nil
 	case len(p.omitted) > 0:
-		return &status.Projection{Status: "True", Reason: reasonUnmappable, Message: "An AgenticSession has no place for " + enumerate(p.omitted) + "."}
+		return &status.Projection{Status: "True", Reason: reasonUnmappable, Message: "An AgenticSession has no place for " + Enumerate(p.omitted) + "."}
 	default:
 		return &status.Projection{Status: "True", Reason: reasonProjected, Message: fmt.Sprintf("AgenticSession %s runs the session.", p.resource.GetName())}
 	}

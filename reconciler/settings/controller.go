@@ -17,15 +17,6 @@ import (
 	"github.com/ambient-code/ambient-kube/reconciler/session"
 )
 
-const (
-	// waiting is the pause before another look at a namespace that is being made.
-	waiting = time.Second
-	// rest is the pause between two looks at a transient obstacle that lasts.
-	rest = time.Minute
-	// patience is how long a transient obstacle is not worth a word.
-	patience = 15 * time.Second
-)
-
 // Gate knows whether a namespace may hold what is projected, and what becomes of it.
 type Gate interface {
 	session.Gate
@@ -142,10 +133,10 @@ func (c *Controller) hold(ctx context.Context, settings *v1alpha1.ProjectSetting
 	switch {
 	case !obstacle.Transient:
 		c.unobstructed(namespace)
-	case c.obstructedFor(namespace) < patience:
-		return waiting, failed.err()
+	case c.obstructedFor(namespace) < session.Patience:
+		return session.TransientPause, failed.err()
 	default:
-		again = rest
+		again = session.RestPause
 	}
 	return again, errors.Join(failed.err(), c.report(ctx, settings, obstructed(obstacle, failed.refused())))
 }

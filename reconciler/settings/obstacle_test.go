@@ -117,9 +117,9 @@ func TestATransientObstacleThatLastsIsTold(t *testing.T) {
 		}
 		for range 2 {
 			s.obstacle = session.Obstacle{Reason: "NamespaceNotReady", Message: "no secret", Transient: true}
-			look(waiting)
-			time.Sleep(patience - time.Nanosecond)
-			look(waiting)
+			look(session.TransientPause)
+			time.Sleep(session.Patience - time.Nanosecond)
+			look(session.TransientPause)
 			s.expectStatus(metav1.ConditionFalse, "", false)
 			s.obstacle = session.Obstacle{}
 			look(0)
@@ -127,12 +127,12 @@ func TestATransientObstacleThatLastsIsTold(t *testing.T) {
 			s.clearStatus()
 		}
 		s.obstacle = session.Obstacle{Reason: "NamespaceNotReady", Message: "no secret", Transient: true}
-		look(waiting)
-		time.Sleep(patience)
-		look(rest)
+		look(session.TransientPause)
+		time.Sleep(session.Patience)
+		look(session.RestPause)
 		s.expectStatus(metav1.ConditionFalse, "NamespaceNotReady", false)
 		s.native.ClearActions()
-		look(rest)
+		look(session.RestPause)
 		if actions := s.native.Actions(); len(actions) > 1 {
 			t.Errorf("told twice: %v", actions)
 		}

@@ -4,13 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ambient-code/ambient-kube/reconciler/session"
 )
-
-// shownFields is how many fields a message names: an event's has 1,024 characters.
-const shownFields = 20
 
 // failure is what could not be done for a part of the settings.
 type failure struct {
@@ -44,12 +40,7 @@ func (f failures) String() string {
 			fields = append(fields, failure.field)
 		}
 	}
-	more := ""
-	if len(fields) > shownFields {
-		more = fmt.Sprintf(" and %d more", len(fields)-shownFields)
-		fields = fields[:shownFields]
-	}
-	return fmt.Sprintf("The cluster refuses what %s%s asks for", strings.Join(fields, ", "), more)
+	return fmt.Sprintf("The cluster refuses what %s asks for", session.Enumerate(fields))
 }
 
 // message says what the cluster refuses, and the first of it in the cluster's words.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/ambient-code/ambient-kube/apiserver/apis/ambient/v1alpha1"
+	"github.com/ambient-code/ambient-kube/reconciler/session"
 )
 
 // Deleted notes that the deletion of the settings in a namespace was received as
@@ -81,7 +82,7 @@ func (c *Controller) removed(ctx context.Context, settings *v1alpha1.ProjectSett
 	}
 	if err == nil {
 		klog.FromContext(ctx).Info("Project or settings are said to be gone and are there, nothing revoked")
-		return waiting, nil
+		return session.TransientPause, nil
 	}
 	if !apierrors.IsNotFound(err) {
 		return 0, fmt.Errorf("asking whether the project or the settings of %s are gone: %w", namespace, err)

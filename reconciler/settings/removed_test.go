@@ -82,7 +82,7 @@ func TestDecision22AProjectThatIsNotShownIsNotGoneYet(t *testing.T) {
 	s.held = false
 	s.addProject()
 	s.controller.ProjectDeleted(namespace)
-	if again := s.reconcile(); again != waiting {
+	if again := s.reconcile(); again != session.TransientPause {
 		t.Errorf("looks again after %s", again)
 	}
 	s.expectAccess()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -102,8 +103,7 @@ func TestWhatKeepsThemRunning(t *testing.T) {
 			budgets[budget.Spec.Selector.MatchLabels["app.kubernetes.io/name"]] = budget.Spec.MinAvailable.IntValue()
 		}
 	}
-	text := here.mustKubectl(t, "", "kustomize", filepath.Join(here.repository, "manifests", "base"))
-	all := deployments(t, objects(t, text))
+	all := typed[appsv1.Deployment](t, "Deployment", "base")
 	if len(all) != 2 {
 		t.Errorf("there are %d Deployments", len(all))
 	}

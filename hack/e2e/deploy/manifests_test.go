@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
@@ -91,14 +90,9 @@ func deployments(t *testing.T, all []*unstructured.Unstructured) []appsv1.Deploy
 	t.Helper()
 	var result []appsv1.Deployment
 	for _, object := range all {
-		if object.GetKind() != "Deployment" {
-			continue
+		if object.GetKind() == "Deployment" {
+			result = append(result, convert[appsv1.Deployment](t, object))
 		}
-		var deployment appsv1.Deployment
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &deployment); err != nil {
-			t.Fatal(err)
-		}
-		result = append(result, deployment)
 	}
 	return result
 }
